@@ -1,1 +1,3 @@
-export {};
+export * as kv from './kv.ts';
+export * from './operation.ts';
+export { PORTS } from './ports.ts';
