@@ -533,6 +533,7 @@ export const txn = operation({
     kind: 'json',
     schema: z.strictObject({
       if: z.array(check).max(LIMITS.transactionOperationsMax).default([]),
+      // biome-ignore lint/suspicious/noThenProperty: the API's word; an array is never taken for a promise.
       then: operations.default([]),
       else: operations.default([]),
     }),

@@ -1,1 +1,14 @@
-export {};
+/**
+ * Engines: gets a nats-server and a Redis or Valkey on any machine, and runs them.
+ *
+ * `up` and the tests use the same two calls each: `natsServer`/`redisServer` find or fetch a binary, `startNats`/
+ * `startRedis` run it on loopback. README.md lists the ways a binary is looked for, in order.
+ */
+export { type AcquireOptions, EngineUnavailable } from './acquire.ts';
+export type { Engine, Progress } from './engine.ts';
+export { LockFile, withLock } from './lock-file.ts';
+export { type NatsOptions, natsServer, startNats } from './nats.ts';
+export { assertPortFree, freePort, PortInUse, type PortOwner, portOwner } from './ports.ts';
+export { isSameProcess, type ProcessIdentity, processIdentity } from './process-identity.ts';
+export { type RedisOptions, redisServer, startRedis } from './redis.ts';
+export type { EngineServer, Exit } from './server-process.ts';
