@@ -562,6 +562,7 @@ export const changeEvent = z.object({
   revision: z.number().int(),
   modifiedAt: z.string(),
   previous: entry.partial().optional(),
+  initial: z.literal(true).optional().describe('Part of the present state, not a change.'),
   more: z.literal(true).optional().describe('Further events of the same revision follow: they belong together.'),
 });
 export type ChangeEvent = z.output<typeof changeEvent>;

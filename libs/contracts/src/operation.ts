@@ -112,6 +112,8 @@ export interface Call<Query = Record<string, unknown>, Body = unknown> {
   query: Query;
   /** A request header by its lower-case name. */
   header(name: string): string | undefined;
+  /** The headers whose lower-case name begins with `prefix`, as pairs of the rest of the name and the value. */
+  headersWith(prefix: string): readonly (readonly [string, string])[];
   /** `bytes`: Uint8Array, owned by the handler. `json`: checked. `stream`: AsyncIterable<Uint8Array>. `none`: undefined. */
   body: Body;
   /** Aborts when the caller has gone, the deadline passed or the service stops. */
@@ -130,6 +132,8 @@ export interface Reply {
   headers?: Record<string, string | number>;
   /** Bytes or text as they are; an async iterable is streamed with back-pressure. Omitted: no body. */
   body?: Uint8Array | string | AsyncIterable<Uint8Array | string>;
+  /** Streams: cut the connection when the reader takes nothing for so many milliseconds. Omitted: never. */
+  stallMs?: number;
 }
 
 export type BodyOf<B extends BodyContract> = B extends { kind: 'bytes' }

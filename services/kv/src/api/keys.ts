@@ -1,0 +1,194 @@
+/** Operations on one key. */
+import { type Call, json, kv, type Reply, type Served, serve } from '@plinth/contracts';
+import { Problem } from '@plinth/problem';
+import type { Catalog, Handle } from '../core/catalog.ts';
+import type { Done, Operation } from '../core/command.ts';
+import { isLive } from '../core/layout.ts';
+import { keyNotFound, preconditionFailed } from '../core/operations.ts';
+import { type Entry, history, readRecord, versionAt, viewAtRevision, viewAtTime } from '../core/reader.ts';
+import type { ByteString } from '../store/store.ts';
+import { entryHeaders, entryJson, etagOf } from './entry-json.ts';
+import { keyInUrl, legalKey } from './key.ts';
+import type { ReadThrough } from './read-through.ts';
+import { byteRange, conditionOf, contentTypeOf, etags, lifeOf, metadataOf, onceOf } from './request-headers.ts';
+import { bucketForWrite, refuseReadThrough, submitOptions, wrote } from './writes.ts';
+
+export interface KeyRooms {
+  catalog: Catalog;
+  readThrough: ReadThrough;
+  now: () => number;
+}
+
+type GetQuery = { rev?: number; at?: string; history?: number; values?: boolean };
+
+export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[] {
+  function get(call: Call<GetQuery>): Reply | Promise<Reply> {
+    const handle = catalog.find(call.params.bucket!);
+    const key = legalKey(call.params.key!);
+    const { rev, at, history: versions } = call.query;
+    if (versions !== undefined) return historyReply(handle, key, versions, call.query.values ?? false);
+    if (rev !== undefined || at !== undefined) return entryReply(call, pastEntry(handle, key, rev, at));
+    if (handle.mode === 'read-through') {
+      return readThrough.get(handle, key, call.deadlineMs).then(({ entry, headers }) => {
+        const reply = entryReply(call, entry);
+        return { ...reply, headers: { ...reply.headers, ...headers } };
+      });
+    }
+    const entry = handle.engine.read(handle.bucket.id, key);
+    if (entry === undefined) throw keyNotFound(key);
+    return entryReply(call, entry);
+  }
+
+  /** One operation as one command; `parts` make its idempotency key unmistakable. */
+  async function change(call: Call, operation: (key: ByteString) => Operation): Promise<[Handle, Done]> {
+    const handle = await bucketForWrite(catalog, call.params.bucket!);
+    const command = operation(legalKey(call.params.key!));
+    if (command.op !== 'delete') refuseReadThrough(handle);
+    const done = await handle.engine.submit(
+      {
+        do: 'operation',
+        bucket: handle.bucket.id,
+        operation: command,
+        once: onceOf(call, () => fingerprintParts(command)),
+      },
+      submitOptions(call, 'value' in command ? 256 + command.value.length : 256),
+    );
+    return [handle, done];
+  }
+
+  async function put(call: Call<unknown, Uint8Array>): Promise<Reply> {
+    const [handle, done] = await change(call as Call, (key) => ({
+      op: 'put',
+      key,
+      value: call.body,
+      contentType: contentTypeOf(call),
+      metadata: metadataOf(call),
+      life: lifeOf(call, now()),
+      if: conditionOf(call),
+    }));
+    return wrote(handle, done, location(call));
+  }
+
+  async function remove(call: Call): Promise<Reply> {
+    // Deleting from a bucket that is not there deletes nothing, and makes no bucket.
+    catalog.find(call.params.bucket!);
+    const [handle, done] = await change(call, (key) => ({ op: 'delete', key, if: conditionOf(call) }));
+    if (handle.mode === 'read-through') readThrough.forget(handle, call.params.key!);
+    const reply = wrote(handle, done);
+    return { ...reply, headers: { ...reply.headers, 'kv-deleted': done.results[0]!.deleted ?? 0 } };
+  }
+
+  return [
+    serve(kv.get, get as never),
+    serve(kv.head, get as never),
+    serve(kv.put, put),
+    serve(kv.remove, remove as never),
+    serve(kv.patch, async (call) => {
+      const [handle, done] = await change(call as Call, (key) => ({
+        op: 'patch',
+        key,
+        patch: call.body,
+        life: lifeOf(call, now()),
+        if: conditionOf(call),
+      }));
+      return wrote(handle, done, location(call));
+    }),
+    serve(kv.incr, async (call) => {
+      const { by, initial, min, max, ttl, expiresAt } = call.body;
+      const life = lifeOf({ header: (name) => (name === 'kv-ttl' ? ttl : expiresAt), headersWith: () => [] }, now());
+      const [handle, done] = await change(call as Call, (key) => ({
+        ...{ op: 'incr', key, by, initial, min, max, life, if: conditionOf(call) },
+      }));
+      const reply = wrote(handle, done);
+      return json(200, { value: done.results[0]!.number, revision: done.revision }, reply.headers);
+    }),
+    serve(kv.touch, async (call) => {
+      const life = lifeOf(call, now());
+      const [handle, done] = await change(call as Call, (key) => ({ op: 'touch', key, life, if: conditionOf(call) }));
+      return wrote(handle, done);
+    }),
+  ];
+}
+
+/** A relative end is another end a moment later, yet the same request: so the operation is told apart as it was said. */
+function fingerprintParts(operation: Operation): readonly unknown[] {
+  const { value, ...rest } = operation as Operation & { value?: Uint8Array };
+  return value === undefined ? [rest] : [rest, value];
+}
+
+const location = ({ params }: Pick<Call, 'params'>): string => `/v1/kv/${params.bucket}/${keyInUrl(params.key!)}`;
+
+// ---------------------------------------------------------------- answers
+
+export const ENTRY_MEDIA_TYPE = 'application/vnd.plinth.entry+json';
+
+/** The entry as the request wants it: whole, in part, as JSON, or not at all because the caller has it. */
+function entryReply(call: Call<GetQuery>, { key, version, record }: Entry): Reply {
+  const etag = etagOf(version.revision);
+  const seen = call.header('if-none-match');
+  if (seen !== undefined && isAmong(version.revision, seen, 'If-None-Match')) return { status: 304, headers: { etag } };
+  const wanted = call.header('if-match');
+  if (wanted !== undefined && !isAmong(version.revision, wanted, 'If-Match')) {
+    throw preconditionFailed(version.revision, 'the key has changed');
+  }
+  if (call.header('accept') === ENTRY_MEDIA_TYPE) {
+    return {
+      ...json(200, entryJson(key, version, record), { etag }),
+      headers: { etag, 'content-type': ENTRY_MEDIA_TYPE },
+    };
+  }
+  const headers = entryHeaders(version, record);
+  headers['accept-ranges'] = 'bytes';
+  const range = byteRange(call, record.value.length, etag);
+  // The bytes belong to the store and the answer may wait for its socket: copied.
+  if (range === undefined) return { status: 200, headers, body: Buffer.from(record.value) };
+  headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${record.value.length}`;
+  return { status: 206, headers, body: Buffer.from(record.value.subarray(range.start, range.end)) };
+}
+
+function isAmong(revision: number, header: string, name: string): boolean {
+  const tags = etags(header.replace(/W\//g, ''), name);
+  return tags === '*' || tags.includes(revision);
+}
+
+/** @throws Problem `key_not_found`, `revision_compacted`. */
+function pastEntry(handle: Handle, key: ByteString, rev: number | undefined, at: string | undefined): Entry {
+  if (rev !== undefined && at !== undefined) throw bothPasts();
+  const { engine, bucket } = handle;
+  const view =
+    rev === undefined
+      ? viewAtTime(engine.store, bucket, Date.parse(at!), engine.view())
+      : viewAtRevision(engine.store, bucket, notFuture(rev, engine.view().revision), engine.view());
+  const version = versionAt(engine.store, bucket, key, view.revision);
+  if (version === undefined || !isLive(version, view.timeMs)) throw keyNotFound(key);
+  return { key, version, record: readRecord(engine.store, bucket.id, version) };
+}
+
+export const bothPasts = (): Problem =>
+  new Problem('invalid_request', 'rev and at name two points in time: give one of them', {
+    issues: [{ path: '/query/at', message: 'not together with rev' }],
+  });
+
+/** @throws Problem `invalid_request` for a revision that was not given yet. */
+export function notFuture(revision: number, present: number): number {
+  if (revision <= present) return revision;
+  throw new Problem('invalid_request', `revision ${revision} is in the future; the present one is ${present}`, {
+    issues: [{ path: '/query/rev', message: `at most ${present}` }],
+    members: { revision: present },
+  });
+}
+
+function historyReply({ engine, bucket }: Handle, key: ByteString, limit: number, values: boolean): Reply {
+  const versions = history(engine.store, bucket.id, key, limit);
+  if (versions.length === 0) throw keyNotFound(key);
+  return json(200, { versions: versions.map((entry) => versionJson(entry, values)) });
+}
+
+function versionJson({ key, version, record }: Entry, values: boolean) {
+  const { type } = record;
+  if (type !== 'put') return { type, revision: version.revision, modifiedAt: new Date(record.timeMs).toISOString() };
+  const whole = entryJson(key, version, record);
+  if (values) return { type, ...whole };
+  const { value, valueBase64, ...rest } = whole;
+  return { type, ...rest };
+}

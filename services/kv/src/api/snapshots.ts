@@ -1,0 +1,18 @@
+/** Snapshots: copies of the state, made and gone back to while serving. */
+import { json, kv, type Served, serve } from '@plinth/contracts';
+import type { Snapshots } from '../snapshots.ts';
+
+export function snapshotOperations(snapshots: Snapshots): Served[] {
+  return [
+    serve(kv.listSnapshots, async () => json(200, { snapshots: await snapshots.list() })),
+    serve(kv.createSnapshot, async () => {
+      const snapshot = await snapshots.create();
+      return json(201, snapshot, { location: `/v1/snapshots/${snapshot.id}` });
+    }),
+    serve(kv.removeSnapshot, async (call) => {
+      await snapshots.remove(call.params.id!);
+      return { status: 204 };
+    }),
+    serve(kv.restoreSnapshot, async (call) => json(200, { revision: await snapshots.restore(call.params.id!) })),
+  ];
+}

@@ -1,0 +1,244 @@
+/**
+ * Group commit. Everything that waits at one moment becomes one record, one append and one sync; each command gets an
+ * answer of its own. While a record is on its way to the disk the previous one is applied and answered, so processor
+ * and disk work side by side and the groups grow by themselves as load does.
+ *
+ *   submit → waiting → [ taken ] → log.append → machine.applyRecord → answers
+ *
+ * Before it is taken a command can still be given up ("did not happen"); after that only its outcome can become
+ * unknown, when the disk does not answer in time.
+ */
+import { Problem } from '@plinth/problem';
+import type { Log } from '../store/log.ts';
+import type { LogPosition } from '../store/store.ts';
+import { type Command, type CommandRecord, encodeCommands, type Outcome } from './command.ts';
+
+export interface SubmitOptions {
+  /** Rough size, for the bounds. */
+  bytes?: number;
+  /** Give up when not taken by then; milliseconds of the service's clock. */
+  deadlineMs?: number;
+  signal?: AbortSignal | undefined;
+  /** Whatever the observer wants to know the caller by. */
+  context?: unknown;
+}
+
+/** Someone who waits and wants to be known. */
+export interface Caller {
+  context: unknown;
+  sinceMs: number;
+}
+
+/** Told of every group: where tracing and metrics come in. */
+export interface CommitObserver {
+  /** @returns Called when the group is answered or refused. */
+  began(callers: readonly Caller[], commands: number, bytes: number): (error?: unknown) => void;
+}
+
+interface Waiting {
+  commands: readonly Command[];
+  bytes: number;
+  deadlineMs: number;
+  signal: AbortSignal | undefined;
+  caller: Caller | undefined;
+  resolve: (outcomes: Outcome[]) => void;
+  reject: (problem: Problem) => void;
+}
+
+interface Group {
+  waiting: readonly Waiting[];
+  record: CommandRecord;
+  end: LogPosition;
+  ended: (error?: unknown) => void;
+}
+
+/** Bounds of what waits: some tenths of a second of work; beyond it callers are better told to come back. */
+const WAITING_COMMANDS_MAX = 20_000;
+const WAITING_BYTES_MAX = 64 * 1_048_576;
+/** Bounds of one group: a record is encoded, applied and answered without pause. */
+const GROUP_COMMANDS_MAX = 1_000;
+const GROUP_BYTES_MAX = 8 * 1_048_576;
+
+export interface CommitQueueOptions {
+  /** Undefined: nothing is logged. */
+  log: Log | undefined;
+  now: () => number;
+  /** Applies a record: the machine's step. */
+  apply: (end: LogPosition, record: CommandRecord) => Outcome[];
+  /** After how long without an answer from the disk the outcome is called unknown. */
+  commitTimeoutMs: number;
+  observer: CommitObserver | undefined;
+}
+
+export class CommitQueue {
+  readonly #options: CommitQueueOptions;
+  #waiting: Waiting[] = [];
+  #waitingCommands = 0;
+  #waitingBytes = 0;
+  #running = false;
+  #refusal: Problem | undefined;
+  #idle: (() => void)[] = [];
+  #position: LogPosition;
+
+  constructor(options: CommitQueueOptions, position: LogPosition) {
+    this.#options = options;
+    this.#position = position;
+  }
+
+  /**
+   * Resolves with an outcome for each command, in order, when they are as durable as the log makes them.
+   *
+   * @throws Problem `overloaded`, `deadline_exceeded`, `disk_full`, `unavailable`: none of them happened.
+   * `outcome_unknown`: they may have.
+   */
+  submit(commands: readonly Command[], options: SubmitOptions = {}): Promise<Outcome[]> {
+    const refusal = this.#refusal ?? this.#overload(commands.length, options.bytes ?? 0);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const { bytes = 0, deadlineMs = Infinity, signal, context } = options;
+      const caller = context === undefined ? undefined : { context, sinceMs: this.#options.now() };
+      this.#waiting.push({ commands, bytes, deadlineMs, signal, caller, resolve, reject });
+      this.#waitingCommands += commands.length;
+      this.#waitingBytes += bytes;
+      this.#start();
+    });
+  }
+
+  /** From now on every command is refused with this; undefined: taken again. */
+  refuse(problem: Problem | undefined): void {
+    this.#refusal = problem;
+  }
+
+  get refusal(): Problem | undefined {
+    return this.#refusal;
+  }
+
+  get waiting(): number {
+    return this.#waitingCommands;
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  idle(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #overload(commands: number, bytes: number): Problem | undefined {
+    const fits =
+      this.#waitingCommands + commands <= WAITING_COMMANDS_MAX && this.#waitingBytes + bytes <= WAITING_BYTES_MAX;
+    if (fits || this.#waiting.length === 0) return undefined;
+    return new Problem('overloaded', `${this.#waitingCommands} writes wait already`, { retryAfterMs: 1_000 });
+  }
+
+  /** At the end of this turn of the event loop, so that all requests read in it share the record. */
+  #start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    setImmediate(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    let previous: Group | undefined;
+    for (;;) {
+      const waiting = this.#take();
+      if (waiting.length === 0 && previous === undefined) break;
+      const appending = waiting.length > 0 ? this.#append(waiting) : undefined;
+      if (previous !== undefined) this.#settle(previous);
+      previous = await appending;
+    }
+    this.#running = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #take(): Waiting[] {
+    const taken: Waiting[] = [];
+    let commands = 0;
+    let bytes = 0;
+    let looked = 0;
+    const now = this.#options.now();
+    for (const waiting of this.#waiting) {
+      if (commands > 0 && (commands + waiting.commands.length > GROUP_COMMANDS_MAX || bytes > GROUP_BYTES_MAX)) break;
+      looked += 1;
+      if (givenUp(waiting, now)) continue;
+      taken.push(waiting);
+      commands += waiting.commands.length;
+      bytes += waiting.bytes;
+    }
+    for (const { commands, bytes } of this.#waiting.splice(0, looked)) {
+      this.#waitingCommands -= commands.length;
+      this.#waitingBytes -= bytes;
+    }
+    return taken;
+  }
+
+  /** @returns The group once it is in the log, or undefined when the disk refused and all of it was told so. */
+  async #append(waiting: readonly Waiting[]): Promise<Group | undefined> {
+    const { log, now, observer, commitTimeoutMs } = this.#options;
+    const record: CommandRecord = { timeMs: now(), commands: waiting.flatMap(({ commands }) => commands) };
+    const body = log === undefined ? undefined : encodeCommands(record);
+    const callers = waiting.flatMap(({ caller }) => caller ?? []);
+    const ended = observer?.began(callers, record.commands.length, body?.length ?? 0) ?? (() => {});
+    if (log === undefined || body === undefined) return { waiting, record, end: this.#position + 1, ended };
+    const slow = setTimeout(() => rejectAll(waiting, outcomeUnknown(commitTimeoutMs)), commitTimeoutMs);
+    try {
+      return { waiting, record, end: await log.append([body]), ended };
+    } catch (error) {
+      const problem = isBroken(error) ? this.#break() : diskProblem(error);
+      rejectAll(waiting, problem);
+      ended(problem);
+      return undefined;
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /** The log cannot tell what is on the disk any more: nothing more may be promised until it is opened anew. */
+  #break(): Problem {
+    this.refuse(new Problem('unavailable', 'the log met an error it could not undo; the service must be restarted'));
+    return new Problem(
+      'outcome_unknown',
+      'the disk failed during the write; it may or may not be found after a restart',
+    );
+  }
+
+  #settle({ waiting, record, end, ended }: Group): void {
+    const outcomes = this.#options.apply(end, record);
+    this.#position = end;
+    let at = 0;
+    for (const { commands, resolve } of waiting) {
+      resolve(outcomes.slice(at, at + commands.length));
+      at += commands.length;
+    }
+    ended();
+  }
+}
+
+const isBroken = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'LOG_BROKEN';
+
+function givenUp({ signal, deadlineMs, reject }: Waiting, now: number): boolean {
+  if (!signal?.aborted && deadlineMs > now) return false;
+  reject(new Problem('deadline_exceeded', 'the caller gave up before the write was begun; it did not happen'));
+  return true;
+}
+
+function rejectAll(waiting: readonly Waiting[], problem: Problem): void {
+  for (const { reject } of waiting) reject(problem);
+}
+
+const outcomeUnknown = (afterMs: number): Problem =>
+  new Problem('outcome_unknown', `the disk has not answered for ${afterMs} ms; the write may still happen`);
+
+/** The log cut itself back: whatever the disk's reason, the record did not happen. */
+export function diskProblem(error: unknown): Problem {
+  const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
+    return new Problem('disk_full', `the disk is full (${code}); the write did not happen`, {
+      retryAfterMs: 5_000,
+      cause: error,
+    });
+  }
+  return new Problem('unavailable', `the disk refused (${code}); the write did not happen`, {
+    retryAfterMs: 1_000,
+    cause: error,
+  });
+}
