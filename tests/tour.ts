@@ -1,0 +1,108 @@
+/**
+ * `npm run tour`: types every command of README.md's tour into a shell, against a key-value store of its own, and
+ * compares what comes back with what README says. `…` stands for anything.
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const ROOT = new URL('..', import.meta.url).pathname;
+/** The address README speaks of. */
+const README_URL = 'http://127.0.0.1:7401';
+const SECONDS_MAX = 120;
+
+export interface Step {
+  command: string;
+  expected: string;
+}
+
+/** The commands of the fenced `console` blocks below `## Tour`, each with the lines that follow it. */
+export function stepsOf(markdown: string): Step[] {
+  const tour = /^## Tour$(.*?)^## /ms.exec(markdown)?.[1] ?? '';
+  const steps: Step[] = [];
+  for (const [, block = ''] of tour.matchAll(/^```console\n(.*?)^```$/gms)) {
+    for (const line of block.trimEnd().split('\n')) {
+      if (line.startsWith('$ ')) steps.push({ command: line.slice(2), expected: '' });
+      else steps.at(-1)!.expected += `${line}\n`;
+    }
+  }
+  return steps;
+}
+
+/** True when `actual` is what was expected, each `…` standing for any text. */
+export function isAsExpected(expected: string, actual: string): boolean {
+  const literal = expected
+    .trimEnd()
+    .split('…')
+    .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${literal.join('.*?')}$`, 's').test(actual.trimEnd());
+}
+
+interface Store {
+  url: string;
+  stop(): Promise<void>;
+}
+
+async function startStore(folder: string): Promise<Store> {
+  const env = { ...process.env, KV_PORT: '0', KV_DATA_DIR: join(folder, 'kv'), NATS_URL: '' };
+  const store = spawn(process.execPath, [join(ROOT, 'services/kv/src/main.ts')], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<void>((resolve) => store.once('exit', () => resolve()));
+  const stop = async () => {
+    store.kill('SIGTERM');
+    await ended;
+  };
+  for await (const chunk of store.stdout) {
+    const url = /"url":"([^"]+)"/.exec(String(chunk))?.[1];
+    if (url !== undefined) return { url, stop };
+  }
+  throw new Error('the key-value store did not start');
+}
+
+/** Runs all commands in one shell, as a reader would. @returns What each of them printed. */
+async function type(commands: readonly string[]): Promise<string[]> {
+  const end = (at: number) => `@@ end of step ${at} @@`;
+  const script = commands.map((command, at) => `${command}\nprintf '%s\\n' '${end(at)}'\n`).join('');
+  const shell = spawn('bash', ['-s'], { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+  const timer = setTimeout(() => shell.kill('SIGKILL'), SECONDS_MAX * 1_000);
+  shell.stdin.end(script);
+  let output = '';
+  for await (const chunk of shell.stdout) output += chunk;
+  clearTimeout(timer);
+  return commands.map((_, at) => {
+    const [printed = '', rest = ''] = output.split(`${end(at)}\n`);
+    output = rest;
+    return printed;
+  });
+}
+
+/** @returns Whether the step is as README says; tells what it was. */
+function tell({ command, expected }: Step, printed: string): boolean {
+  const ok = isAsExpected(expected, printed);
+  console.log(`$ ${command}\n${printed.trimEnd()}${printed.trimEnd() === '' ? '' : '\n'}`);
+  if (!ok) console.log(`✗ README says:\n${expected}`);
+  return ok;
+}
+
+async function main(): Promise<number> {
+  const steps = stepsOf(readFileSync(join(ROOT, 'README.md'), 'utf8'));
+  mkdirSync(join(ROOT, '.plinth/tour'), { recursive: true });
+  const folder = mkdtempSync(join(tmpdir(), 'plinth-tour-'));
+  const store = await startStore(folder);
+  try {
+    const printed = await type(steps.map(({ command }) => command.replaceAll(README_URL, store.url)));
+    const failed = steps.filter((step, at) => !tell(step, printed[at]!)).length;
+    console.log(
+      failed === 0 ? `The tour is true: ${steps.length} steps.` : `${failed} of ${steps.length} steps differ.`,
+    );
+    return failed === 0 && steps.length > 0 ? 0 : 1;
+  } finally {
+    await store.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+if (import.meta.main) process.exitCode = await main();
