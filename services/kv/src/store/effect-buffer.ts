@@ -106,21 +106,24 @@ export class EffectBuffer {
 }
 
 export interface EffectTarget {
-  put(table: Table, key: ByteString, value: Buffer): void;
-  remove(table: Table, key: ByteString): void;
+  put(key: ByteString, value: Buffer): void;
+  remove(key: ByteString): void;
 }
 
-/** Applies the effects of a chunk in order. `value` is a view of the chunk. */
-export function applyEffects({ memory, usedBytes }: EffectChunk, target: EffectTarget): void {
+/** Applies the effects that a chunk holds for one table, in order. `value` is a view of the chunk. */
+export function applyEffects({ memory, usedBytes }: EffectChunk, table: Table, target: EffectTarget): void {
   const bytes = Buffer.from(memory, 0, usedBytes);
+  const wanted = TABLE_NUMBERS[table];
   for (let at = 0; at < usedBytes; ) {
-    const table = TABLES[bytes[at]!]!;
-    const keyEnd = at + HEADER_BYTES + bytes.readUInt16LE(at + 1);
+    const keyAt = at + HEADER_BYTES;
+    const keyEnd = keyAt + bytes.readUInt16LE(at + 1);
     const valueBytes = bytes.readUInt32LE(at + 3);
-    const key = bytes.toString('latin1', at + HEADER_BYTES, keyEnd);
+    const isWanted = bytes[at] === wanted;
     at = valueBytes === REMOVED ? keyEnd : keyEnd + valueBytes;
-    if (valueBytes === REMOVED) target.remove(table, key);
-    else target.put(table, key, bytes.subarray(keyEnd, at));
+    if (!isWanted) continue;
+    const key = bytes.toString('latin1', keyAt, keyEnd);
+    if (valueBytes === REMOVED) target.remove(key);
+    else target.put(key, bytes.subarray(keyEnd, at));
   }
 }
 
