@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@plinth/engines';
+import { serviceProcess } from '@plinth/suite/service-process';
 import type { Server, Stage } from '../stage.ts';
 import type { HttpRequest } from '../wrk.ts';
 import { type HttpRace, httpOpponent, type PageEntry, send } from './http-opponent.ts';
@@ -20,11 +21,13 @@ const LINES_PER_CHUNK = 500;
 export async function startService(stage: Stage, { main, dir }: { main: string; dir: string }): Promise<Server> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
+  // As `npm run up` starts it.
+  const { command, args, env } = serviceProcess(main);
   return stage.start({
     name: 'plinth',
-    program: { command: process.execPath, env: {} },
-    args: [main],
-    env: { KV_PORT: String(port), KV_DATA_DIR: dir },
+    program: { command, env: {} },
+    args,
+    env: { ...env, KV_PORT: String(port), KV_DATA_DIR: dir },
     url,
     isReady: async () => (await fetch(`${url}/readyz`)).ok,
   });

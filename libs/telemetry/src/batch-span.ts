@@ -34,8 +34,8 @@ export interface BatchSpan extends Traced {
  * Begins the spans of a commit that several requests share.
  *
  * @param waiting - All of them; those that are not traced are passed over.
- * @returns Undefined when none of them is traced. Cost: 15 ns when tracing is off; else about 10 ns for each that is
- * not traced and 4 µs for each that is.
+ * @returns Undefined when none of them is traced. Cost: 10 ns when tracing is off; else about 7 ns for each that is
+ * not traced and 4 µs for each that is (spans.bench.ts).
  */
 export function batchSpan(name: string, waiting: readonly Waiting[], attributes?: Attributes): BatchSpan | undefined {
   if (currentGate() === undefined) return undefined;
