@@ -1,7 +1,7 @@
 /** The one place where what a handler gave or threw becomes a message. */
 import type { MsgHdrs } from '@nats-io/transport-node';
 import type { Reply } from '@plinth/contracts';
-import { PROBLEM_MEDIA_TYPE, Problem, toProblem } from '@plinth/problem';
+import { grouped, PROBLEM_MEDIA_TYPE, Problem, toProblem } from '@plinth/problem';
 import { ERROR_CODE, ERROR_TEXT, STATUS, sizeBytesOf, wireHeaders } from './wire-headers.ts';
 
 export interface Answer {
@@ -17,7 +17,7 @@ export function answerOf(reply: Reply, limitBytes: number): Answer {
   const payload = payloadOf(reply.body);
   const bytes = sizeBytesOf(headers, payload);
   if (bytes <= limitBytes) return { headers, payload };
-  const detail = `the answer is ${bytes.toLocaleString('en')} bytes; the bus carries ${limitBytes.toLocaleString('en')}`;
+  const detail = `the answer is ${grouped(bytes)} bytes; the bus carries ${grouped(limitBytes)}`;
   throw new Problem('unprocessable', `${detail}: ask for less, or over HTTP`, { members: { limitBytes } });
 }
 

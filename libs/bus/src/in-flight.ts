@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Problem } from '@plinth/problem';
+import { grouped, Problem } from '@plinth/problem';
 
 /** What can be told that nobody waits for it any longer. */
 interface Stoppable {
@@ -19,7 +19,7 @@ export class InFlight {
   /** @throws Problem `overloaded` when there is no room for one more. */
   assertRoom(): void {
     if (this.#calls.size < this.#max) return;
-    const detail = `${this.#max.toLocaleString('en')} requests are being worked on; that is the most`;
+    const detail = `${grouped(this.#max)} requests are being worked on; that is the most`;
     throw new Problem('overloaded', detail, { retryAfterMs: 1_000 });
   }
 

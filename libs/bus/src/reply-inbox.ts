@@ -3,7 +3,7 @@
  * wait, and does without the races of promises that make up a good part of a request's cost there.
  */
 import { createInbox, type Msg, type NatsConnection } from '@nats-io/transport-node';
-import { Problem } from '@plinth/problem';
+import { grouped, Problem } from '@plinth/problem';
 
 /** More waiting callers than any service here answers in its deadline; each holds about 1 KiB. */
 const WAITING_MAX = 16_384;
@@ -38,7 +38,7 @@ export class ReplyInbox {
   ask(send: (replyTo: string) => void, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }) {
     signal?.throwIfAborted();
     if (this.#waiting.size >= WAITING_MAX) {
-      throw new Problem('overloaded', `${WAITING_MAX.toLocaleString('en')} requests wait for replies already`);
+      throw new Problem('overloaded', `${grouped(WAITING_MAX)} requests wait for replies already`);
     }
     const token = (++this.#latest).toString(36);
     send(this.#prefix + token);

@@ -2,7 +2,7 @@
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { context as otelContext } from '@opentelemetry/api';
 import type { Operation } from '@plinth/contracts';
-import { PROBLEM_MEDIA_TYPE, Problem } from '@plinth/problem';
+import { grouped, PROBLEM_MEDIA_TYPE, Problem } from '@plinth/problem';
 import { clientSpan, endSpan, injectHeaders, messagingAttributes } from '@plinth/telemetry';
 import type { Bus, BusReply, BusRequest } from './bus.ts';
 import { encodeByteString } from './byte-string.ts';
@@ -71,7 +71,7 @@ export function assertFits(connection: NatsConnection, headers: MsgHdrs, payload
   const limitBytes = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
   const bytes = sizeBytesOf(headers, payload);
   if (bytes <= limitBytes) return;
-  const detail = `the message is ${bytes.toLocaleString('en')} bytes; the bus carries ${limitBytes.toLocaleString('en')}`;
+  const detail = `the message is ${grouped(bytes)} bytes; the bus carries ${grouped(limitBytes)}`;
   throw new Problem('body_too_large', detail, { members: { limitBytes } });
 }
 
@@ -98,7 +98,7 @@ function problemFrom(message: Msg, headers: Record<string, string>): Problem {
 
 /** Repeating an idempotent operation does no harm, so that its caller need not know whether it happened. */
 function noAnswer(operation: Operation, timeoutMs: number): Problem {
-  const detail = `no answer from ${operation.service} within ${timeoutMs.toLocaleString('en')} ms`;
+  const detail = `no answer from ${operation.service} within ${grouped(timeoutMs)} ms`;
   return new Problem(operation.idempotent ? 'deadline_exceeded' : 'outcome_unknown', detail);
 }
 

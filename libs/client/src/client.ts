@@ -1,1 +1,59 @@
-export {};
+/** A client of the suite: typed, over HTTP or NATS, repeating only what is safe. README.md shows it at work. */
+import { Caller } from './caller.ts';
+import { HttpTransport } from './http-transport.ts';
+import { KvClient } from './kv/kv-client.ts';
+import { type BusLike, type NatsAddress, NatsTransport } from './nats-transport.ts';
+import type { Transport } from './transport.ts';
+
+export type { Bucket, ChangeEvent, Mode, Snapshot } from '@plinth/contracts/kv';
+export { Problem, type ProblemCode } from '@plinth/problem';
+export type { Key } from './byte-string.ts';
+export type { CallOptions, WriteOptions } from './caller.ts';
+export { KvBucket, type Transaction, type Written } from './kv/bucket.ts';
+export type { Change } from './kv/change.ts';
+export { Entry } from './kv/entry.ts';
+export { type BucketSettings, KvClient } from './kv/kv-client.ts';
+export type { EntryPage, Listing, ListOptions, Past } from './kv/listing.ts';
+export type { Check, Increment, Operation, OperationResult, Range } from './kv/operations.ts';
+export type { ImportItem } from './kv/transfer.ts';
+export type { KeyVersion } from './kv/version.ts';
+export type { Watch, WatchItem, WatchOptions } from './kv/watch.ts';
+export type { ConditionalOptions, Conditions, Description, Life, PutOptions } from './kv/write-headers.ts';
+export type { BusLike, NatsAddress } from './nats-transport.ts';
+
+export type ClientOptions = {
+  /** How often a call is repeated at most, when that is safe. Default 4; 0: never. */
+  retries?: number;
+  /** Milliseconds for a call with its repeats, passed on to the service. Default 5,000. Streams go on beyond it. */
+  timeoutMs?: number;
+  /** Sent with every request: `{ authorization: 'Bearer …' }`. */
+  headers?: Readonly<Record<string, string>>;
+} & ({ url: string; nats?: undefined } | { nats: BusLike | NatsAddress; url?: undefined });
+
+export interface Client {
+  readonly kv: KvClient;
+  /** Closes connections; calls under way fail, watches end. A bus that was given stays open. */
+  close(): Promise<void>;
+}
+
+const RETRIES = 4;
+const TIMEOUT_MS = 5_000;
+
+/**
+ * Makes a client. Connects when it is first used, so that a service may start later.
+ *
+ * @param options - `url` of a service over HTTP; or `nats`, a bus or where one is, which carries all but
+ * `export`, `import` and `previous` of a watch.
+ * @throws TypeError when `url` is none.
+ */
+export function createClient(options: ClientOptions): Client {
+  const { retries = RETRIES, timeoutMs = TIMEOUT_MS, headers = {} } = options;
+  const transport: Transport =
+    options.nats === undefined ? new HttpTransport({ url: options.url }) : new NatsTransport(options.nats);
+  const caller = new Caller({ transport, retries, timeoutMs, headers: lowerCase(headers), random: Math.random });
+  return { kv: new KvClient(caller), close: () => transport.close() };
+}
+
+function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}

@@ -38,10 +38,12 @@ const count = (max: number) =>
     .regex(/^\d{1,15}$/, 'a whole number')
     .transform(Number)
     .pipe(z.number().int().min(1).max(max));
+/** 16 digits: those of cache buckets begin at the microseconds since 1970. */
 const revision = z
   .string()
-  .regex(/^\d{1,15}$/, 'a revision is a whole number')
-  .transform(Number);
+  .regex(/^\d{1,16}$/, 'a revision is a whole number')
+  .transform(Number)
+  .pipe(z.number().int());
 
 /** `500ms`, `30s`, `5m`, `2h`, `7d`: a number and its unit. */
 export const DURATION = /^(\d{1,15})(ms|s|m|h|d)$/;
@@ -416,7 +418,7 @@ export const incr = operation({
   method: 'POST',
   path: `${KEY_PATH}:incr`,
   query: noQuery,
-  headers: [...CONDITION_HEADERS, ...WRITE_HEADERS],
+  headers: [...CONDITION_HEADERS, ...TTL_HEADERS, ...WRITE_HEADERS],
   body: { kind: 'json', schema: increment.default({ by: 1, initial: 0 }) },
   replies: [
     {
@@ -703,7 +705,11 @@ export const importBucket = operation({
       status: 200,
       description: 'Everything is stored.',
       mediaType: 'application/json',
-      schema: z.object({ imported: z.number().int(), revision: z.number().int() }),
+      schema: z.object({
+        imported: z.number().int(),
+        expired: z.number().int().describe('Lines whose `expiresAt` has passed: read over.'),
+        revision: z.number().int(),
+      }),
     },
   ],
   problems: [...WRITE_PROBLEMS, 'invalid_ttl', 'value_too_large', 'unsupported_media_type'],

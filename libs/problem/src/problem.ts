@@ -6,8 +6,8 @@ import { PROBLEM_KINDS, type ProblemCode, type ProblemKind } from './kinds.ts';
 
 export { PROBLEM_KINDS, type ProblemCode, type ProblemKind } from './kinds.ts';
 
-/** Where each kind is explained; the fragment is the code. */
-export const PROBLEM_TYPE_PREFIX = 'https://plinth.dev/problems#';
+/** The kind as a URI; `docs/problems.md` explains each. A name, not an address: no site has to stay up for it. */
+export const PROBLEM_TYPE_PREFIX = 'urn:plinth:problem:';
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 
 /** One fault in the input: `path` is a JSON Pointer (RFC 6901) into the body, or `/query/limit`, `/headers/kv-ttl`. */
@@ -107,6 +107,11 @@ export class Problem extends Error {
 export function toProblem(thrown: unknown): Problem {
   if (thrown instanceof Problem) return thrown;
   return new Problem('internal', 'the service met a bug; its log has the details', { cause: thrown });
+}
+
+/** `1048576` as `1,048,576`, for people. Not by `Intl`, whose tables cost a process 7 MB with the first number. */
+export function grouped(whole: number): string {
+  return String(whole).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** The name in `known` nearest to `given` by edits, if it is near enough to be what was meant. */

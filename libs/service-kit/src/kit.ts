@@ -1,6 +1,6 @@
 /** What the kit and a service say to each other. */
 import type { Bus } from '@plinth/bus';
-import type { Served } from '@plinth/contracts';
+import type { Operation, Served } from '@plinth/contracts';
 
 /** Structured log lines. `fields` never hold a secret or a user's value. */
 export interface Log {
@@ -34,6 +34,8 @@ export interface Service {
   drain?(): Promise<void> | void;
   /** Called last, after the doors are shut: flush and close. */
   stop(): Promise<void>;
+  /** The longest body in bytes, of all operations or by operation; 1 MiB unless told. Longer ones are not read. */
+  bodyBytesMax?: number | ((operation: Operation) => number);
   /** Lines in Prometheus' text format, for `/metrics`; the kit adds its own. */
   metrics?(): string;
   /** Members of the start-up log line and of `/version`: which backend, which folder. */

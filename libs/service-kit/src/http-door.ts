@@ -1,0 +1,100 @@
+/** The HTTP door of a service: its operations, the standard endpoints, and the counts of both. */
+import type { Operation } from '@plinth/contracts';
+import { HttpMetrics } from './http/http-metrics.ts';
+import { HttpServer } from './http/http-server.ts';
+import { Route, Router } from './http/router.ts';
+import type { Kit, Service } from './kit.ts';
+import type { KitSettings } from './kit-settings.ts';
+import { ProcessMetrics } from './process-metrics.ts';
+import { standardEndpoints } from './standard-endpoints.ts';
+
+/** Bodies of a service that says nothing else. */
+const BODY_BYTES_MAX = 1_048_576;
+
+export interface HttpDoorOptions {
+  version: string;
+  kit: Kit;
+  service: Service;
+  settings: KitSettings;
+  state: { readonly isStopping: boolean };
+  /** 0: any free one. */
+  port: number;
+}
+
+export class HttpDoor {
+  readonly #options: HttpDoorOptions;
+  readonly #httpMetrics: HttpMetrics;
+  readonly #processMetrics = new ProcessMetrics();
+  readonly #server: HttpServer;
+
+  constructor(options: HttpDoorOptions) {
+    this.#options = options;
+    this.#httpMetrics = new HttpMetrics(options.kit.name);
+    const { kit, settings, port } = options;
+    this.#server = new HttpServer(new Router([...this.#ownRoutes(), ...this.#standardRoutes()]), {
+      ...settings,
+      port,
+      // A fifth of the time is left for what comes behind: bus, store, traces.
+      stopPatienceMs: Math.max(0, settings.shutdownTimeoutMs * 0.8 - settings.shutdownDelayMs),
+      log: kit.log,
+      now: kit.now,
+      random: kit.random,
+    });
+  }
+
+  /** Listens. @returns The port. @throws Error of the system, such as EADDRINUSE. */
+  async listen(): Promise<number> {
+    const port = await this.#server.listen();
+    this.#processMetrics.start();
+    return port;
+  }
+
+  beginClosing(): void {
+    this.#server.beginClosing();
+  }
+
+  /** Resolves when the last request is answered. */
+  async close(): Promise<void> {
+    await this.#server.close();
+    this.#processMetrics.stop();
+  }
+
+  #ownRoutes(): Route[] {
+    const { service } = this.#options;
+    return service.operations.map((served) => {
+      const metrics = this.#httpMetrics.route(served.operation.name);
+      return new Route(served, { metrics, bodyBytesMax: bodyBytesMax(service, served.operation) });
+    });
+  }
+
+  #standardRoutes(): Route[] {
+    const { kit, version, service, state } = this.#options;
+    const endpoints = standardEndpoints({
+      name: kit.name,
+      version,
+      service,
+      parts: () => this.#parts(),
+      isStopping: () => state.isStopping,
+      metrics: () => this.#metrics(),
+    });
+    return endpoints.map((served) => {
+      const metrics = this.#httpMetrics.route(served.operation.name);
+      return new Route(served, { metrics, bodyBytesMax: BODY_BYTES_MAX, isVital: true });
+    });
+  }
+
+  #parts(): Record<string, string | undefined> {
+    const { kit, service, state } = this.#options;
+    const own = state.isStopping ? 'stopping' : service.notReady();
+    return { service: own, ...(kit.bus && { bus: kit.bus.notReady() }) };
+  }
+
+  #metrics(): string {
+    const { inFlight, streams, sockets } = this.#server.floor;
+    return this.#processMetrics.render() + this.#httpMetrics.render({ inFlight, streams, connections: sockets.size });
+  }
+}
+
+function bodyBytesMax({ bodyBytesMax = BODY_BYTES_MAX }: Service, operation: Operation): number {
+  return typeof bodyBytesMax === 'number' ? bodyBytesMax : bodyBytesMax(operation);
+}

@@ -1,0 +1,26 @@
+/** Everything that is not hot, behind Express: operations in order of specificity, then what is at no address. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import express, { type ErrorRequestHandler, type Express } from 'express';
+import { withoutCaptures } from './path-template.ts';
+import type { Route, Router } from './router.ts';
+
+export interface LaneDoors {
+  serve(route: Route, req: IncomingMessage, res: ServerResponse): void;
+  nothingHere(req: IncomingMessage, res: ServerResponse): void;
+  failed(error: unknown, req: IncomingMessage, res: ServerResponse): void;
+}
+
+/** Makes the Express app of a service. */
+export function expressLane(router: Router, doors: LaneDoors): Express {
+  const app = express();
+  // Headers that Express would add: what runs here is nobody's business, and ETags are the operations' own.
+  app.disable('x-powered-by').disable('etag');
+  for (const route of router.routes.filter(({ operation }) => !operation.hot)) {
+    const method = route.operation.method.toLowerCase() as 'get';
+    app[method](withoutCaptures(route.template), (req, res) => doors.serve(route, req, res));
+  }
+  app.use((req, res) => doors.nothingHere(req, res));
+  const onError: ErrorRequestHandler = (error, req, res, _next) => doors.failed(error, req, res);
+  app.use(onError);
+  return app;
+}
