@@ -11,10 +11,15 @@ export interface Answer {
 
 const NOTHING = new Uint8Array();
 
-/** @throws Problem when the reply is a stream, or larger than the bus carries. */
-export function answerOf(reply: Reply, limitBytes: number): Answer {
-  const headers = wireHeaders({ [STATUS]: reply.status, ...reply.headers });
-  const payload = payloadOf(reply.body);
+/**
+ * @param isHead - The caller wants to know of the body, not to have it: its size, as over HTTP.
+ * @throws Problem when the reply is a stream, or larger than the bus carries.
+ */
+export function answerOf(reply: Reply, limitBytes: number, isHead = false): Answer {
+  const whole = payloadOf(reply.body);
+  const size: Record<string, number> = isHead ? { 'content-length': whole.byteLength } : {};
+  const headers = wireHeaders({ [STATUS]: reply.status, ...reply.headers, ...size });
+  const payload = isHead ? NOTHING : whole;
   const bytes = sizeBytesOf(headers, payload);
   if (bytes <= limitBytes) return { headers, payload };
   const detail = `the answer is ${grouped(bytes)} bytes; the bus carries ${grouped(limitBytes)}`;

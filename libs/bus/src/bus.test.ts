@@ -182,7 +182,7 @@ describe('requests', () => {
     await expect(client.request(echo, { headers })).rejects.toThrow(/would break the message/);
   });
 
-  test('when no answer comes in time, only a repeatable operation may be taken as not done', async () => {
+  test('when no answer comes in time, only of a read is it known that nothing happened', async () => {
     const request = { params: { ms: '60000' }, timeoutMs: 50 };
     // The service's own deadline is the same moment, and its answer says the same.
     await expect(client.request(wait, request)).rejects.toMatchObject({ code: 'deadline_exceeded' });
@@ -195,6 +195,8 @@ describe('requests', () => {
     });
     await expect(client.request(silent(waitOnce), request)).rejects.toMatchObject({ code: 'outcome_unknown' });
     await expect(client.request(silent(wait), request)).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    const write = { ...silent(wait), method: 'PUT' } as const;
+    await expect(client.request(write, request)).rejects.toMatchObject({ code: 'outcome_unknown' });
   });
 
   test('a caller may stop waiting', async () => {

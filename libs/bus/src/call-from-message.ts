@@ -3,8 +3,8 @@
  * write a request are in the head note of `@plinth/contracts`' operation.ts.
  */
 import type { Call, Operation } from '@plinth/contracts';
+import { bytesOfText, percentDecode } from '@plinth/contracts/byte-string';
 import { nearestName, Problem } from '@plinth/problem';
-import { decodeByteString } from './byte-string.ts';
 import { ownedBytes, PARAMS } from './wire-headers.ts';
 
 type Members = Record<string, unknown>;
@@ -84,7 +84,8 @@ function paramsOf(named: Members, pathNames: readonly string[]): Record<string, 
   for (const name of pathNames) {
     const text = named[name];
     if (typeof text !== 'string') throw fault(`/params/${name}`, `${name} is missing; it is text, percent-encoded`);
-    params[name] = decodeByteString(text) ?? percentFault(name);
+    // Text beyond ASCII, typed by hand, counts as its UTF-8.
+    params[name] = percentDecode(bytesOfText(text) ?? '%') ?? percentFault(name);
   }
   return params;
 }

@@ -120,7 +120,8 @@ class OperationEndpoint {
   /** Answers in any case. Resolves with the problem, if that was the answer. */
   async #answer(message: Msg, arrival: Arrival, isTraced: boolean): Promise<Problem | undefined> {
     try {
-      this.#respond(message, answerOf(await this.#handle(message, arrival, isTraced), this.#limitBytes));
+      const reply = await this.#handle(message, arrival, isTraced);
+      this.#respond(message, answerOf(reply, this.#limitBytes, this.#operation.method === 'HEAD'));
       return undefined;
     } catch (thrown) {
       const problem = toProblem(thrown);

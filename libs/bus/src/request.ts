@@ -2,10 +2,10 @@
 import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { context as otelContext } from '@opentelemetry/api';
 import type { Operation } from '@plinth/contracts';
+import { percentEncode } from '@plinth/contracts/byte-string';
 import { grouped, PROBLEM_MEDIA_TYPE, Problem } from '@plinth/problem';
 import { clientSpan, endSpan, injectHeaders, messagingAttributes } from '@plinth/telemetry';
 import type { Bus, BusReply, BusRequest } from './bus.ts';
-import { encodeByteString } from './byte-string.ts';
 import type { Link } from './link.ts';
 import type { Outcome, ReplyInbox } from './reply-inbox.ts';
 import { headersOf, ownedBytes, PARAMS, STATUS, sizeBytesOf, TIMEOUT_MS, wireHeaders } from './wire-headers.ts';
@@ -59,7 +59,7 @@ function requestHeaders(request: BusRequest, timeoutMs: number, trace: unknown):
 
 function membersOf({ params = {}, query = {} }: BusRequest): string {
   const members: Record<string, string> = {};
-  for (const name in params) members[name] = encodeByteString(params[name]!);
+  for (const name in params) members[name] = percentEncode(params[name]!);
   for (const name in query) {
     if (query[name] !== undefined) members[name] = String(query[name]);
   }
@@ -96,10 +96,11 @@ function problemFrom(message: Msg, headers: Record<string, string>): Problem {
   }
 }
 
-/** Repeating an idempotent operation does no harm, so that its caller need not know whether it happened. */
+/** Only of a read is it known that it changed nothing. */
 function noAnswer(operation: Operation, timeoutMs: number): Problem {
   const detail = `no answer from ${operation.service} within ${grouped(timeoutMs)} ms`;
-  return new Problem(operation.idempotent ? 'deadline_exceeded' : 'outcome_unknown', detail);
+  const isRead = operation.method === 'GET' || operation.method === 'HEAD';
+  return new Problem(isRead ? 'deadline_exceeded' : 'outcome_unknown', detail);
 }
 
 function attributesOf(operation: Operation) {

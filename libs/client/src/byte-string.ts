@@ -2,19 +2,16 @@
  * Keys as bytes. Text stands for its UTF-8; a byte string is those bytes with each char one byte, which is how path
  * parameters travel inside the client, since keys need not be UTF-8.
  */
+import { bytesOfText } from '@plinth/contracts/byte-string';
 import { Problem } from '@plinth/problem';
 
 /** Text, or any bytes. */
 export type Key = string | Uint8Array;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: every ASCII byte is one char and the same byte.
-const ASCII = /^[\x00-\x7f]*$/;
-
 /** @throws Problem `invalid_key` for text with half a surrogate pair: it has no UTF-8, and would become another key. */
 export function byteStringOf(key: Key): string {
   if (typeof key !== 'string') return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
-  // Most keys are ASCII, and those are their own bytes.
-  return ASCII.test(key) ? key : Buffer.from(wellFormed(key), 'utf8').toString('latin1');
+  return bytesOfText(key) ?? refuseHalfPair();
 }
 
 /** A key in JSON: text as it is, bytes in base64. */
@@ -27,7 +24,8 @@ export function base64Of(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
 }
 
-function wellFormed(key: string): string {
-  if (key.isWellFormed()) return key;
+const wellFormed = (key: string): string => (key.isWellFormed() ? key : refuseHalfPair());
+
+function refuseHalfPair(): never {
   throw new Problem('invalid_key', 'the key holds half a surrogate pair, which has no UTF-8: give bytes instead');
 }

@@ -68,7 +68,13 @@ const oneKey = (item: { key?: string; keyBase64?: string }) =>
   (item.key === undefined) !== (item.keyBase64 === undefined);
 const ONE_KEY = { message: 'exactly one of key and keyBase64', path: ['key'] };
 const valueMembers = { value: z.string().optional(), valueBase64: z.base64().optional(), json: z.unknown().optional() };
-const metadata = z.record(z.string().regex(/^[a-z0-9-]{1,64}$/), z.string().max(1_024));
+const metadata = z.record(
+  z.string().regex(/^[a-z0-9-]{1,64}$/),
+  z
+    .string()
+    .max(1_024)
+    .regex(/^[\x20-\x7e\x80-\xff]*$/, 'metadata travels in headers: characters up to U+00FF, no control characters'),
+);
 const expiryMembers = { ttl: z.string().optional(), expiresAt: z.string().optional() };
 const conditionMembers = { ifMatch: z.string().optional(), ifNoneMatch: z.string().optional() };
 

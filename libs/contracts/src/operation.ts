@@ -122,7 +122,8 @@ export interface Call<Query = Record<string, unknown>, Body = unknown> {
   deadlineMs: number;
   /** The id of this request, for logs and `instance`. */
   id: string;
-  /** The active trace context (an OpenTelemetry `Context`), opaque here. Undefined when the request is not traced. */
+  /** The active trace context (an OpenTelemetry `Context`), opaque here. Pass it on with what you
+   * ask of others: it also carries the headers of a trace that is not recorded here. Undefined when there is none. */
   trace: unknown;
 }
 

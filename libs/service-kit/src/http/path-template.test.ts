@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { bySpecificity, compilePath, decodeBytes, withoutCaptures } from './path-template.ts';
+import { bySpecificity, compilePath, withoutCaptures } from './path-template.ts';
 
 const match = (template: string, path: string) => compilePath(template).pattern.exec(path)?.slice(1);
 
@@ -38,21 +38,5 @@ describe('path templates', () => {
 
   test('two parameters that take the rest cannot be made', () => {
     expect(() => compilePath('/{+a}/{+b}')).toThrow('two parameters');
-  });
-});
-
-describe('percent signs', () => {
-  test.each([
-    ['abc', 'abc'],
-    ['a%2Fb', 'a/b'],
-    ['%c3%A9', '\xc3\xa9'],
-    ['%00', '\0'],
-    ['a+b', 'a+b'],
-    ['%', undefined],
-    ['%1', undefined],
-    ['%G0', undefined],
-    ['%25%', undefined],
-  ])('%j is %j', (text, bytes) => {
-    expect(decodeBytes(text)).toBe(bytes);
   });
 });

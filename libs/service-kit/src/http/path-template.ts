@@ -40,14 +40,3 @@ export function bySpecificity(a: PathTemplate, b: PathTemplate): number {
 export function withoutCaptures({ pattern }: PathTemplate): RegExp {
   return new RegExp(pattern.source.replaceAll('(', '(?:'));
 }
-
-/**
- * Percent-decodes to a byte string, each char one byte. A raw path comes from `node:http` as bytes already.
- *
- * @returns Undefined when a `%` is not followed by two hex digits. Cost: one search when there is no `%`.
- */
-export function decodeBytes(text: string): string | undefined {
-  if (!text.includes('%')) return text;
-  if (/%(?![0-9A-Fa-f]{2})/.test(text)) return undefined;
-  return text.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}

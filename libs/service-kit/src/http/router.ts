@@ -1,8 +1,9 @@
 /** Which operation a method and a path mean. */
 import type { Operation, Served } from '@plinth/contracts';
+import { percentDecode } from '@plinth/contracts/byte-string';
 import { Problem, type ProblemCode } from '@plinth/problem';
 import type { RouteMetrics } from './http-metrics.ts';
-import { bySpecificity, compilePath, decodeBytes, type PathTemplate } from './path-template.ts';
+import { bySpecificity, compilePath, type PathTemplate } from './path-template.ts';
 import { QueryReader } from './query.ts';
 
 export interface RouteOptions {
@@ -47,7 +48,7 @@ export class Route {
   paramsOf(captured: RegExpExecArray): Record<string, string> {
     const params: Record<string, string> = {};
     for (const [index, name] of this.template.names.entries()) {
-      const value = decodeBytes(captured[index + 1]!);
+      const value = percentDecode(captured[index + 1]!);
       if (value === undefined)
         throw new Problem(this.#paramProblem, `${name} has a % without two hex digits behind it`);
       params[name] = value;
