@@ -33,6 +33,16 @@ export function serviceUnit(spec: ServiceSpec, engineUrls: Record<string, string
   };
 }
 
+/**
+ * Fills the compile cache of a service, so that its process strips no types; about half a second, and next to nothing
+ * when nothing has changed. What is wrong with the code shows when it is started.
+ */
+export async function compileService({ main, isKit }: ServiceSpec): Promise<void> {
+  if (!isKit) return;
+  const { command, args, env } = serviceProcess(main);
+  await exitOf(spawn(command, args, { env: { ...process.env, ...env, PLINTH_COMPILE_ONLY: '1' }, stdio: 'ignore' }));
+}
+
 async function startService(wish: {
   spec: ServiceSpec;
   url: string;

@@ -25,6 +25,8 @@ export interface ServiceSpec {
   /** All its ports, the one above included. */
   ports: number[];
   needs: EngineName[];
+  /** Made with service-kit, as all of ours are. */
+  isKit: boolean;
   backend: string;
   dataDir: string;
   /** What differs from the service's own defaults. */
@@ -32,6 +34,7 @@ export interface ServiceSpec {
 }
 
 interface Manifest {
+  dependencies?: Record<string, string>;
   plinth?: { needs?: EngineName[]; backend?: string; port?: number };
 }
 
@@ -59,7 +62,9 @@ export function discoverServices({ servicesDir, dataDir, env, only }: Discovery)
 }
 
 function readSpec(name: string, { servicesDir, dataDir, env }: Discovery): ServiceSpec {
-  const { plinth = {} } = JSON.parse(readFileSync(join(servicesDir, name, 'package.json'), 'utf8')) as Manifest;
+  const { plinth = {}, dependencies = {} } = JSON.parse(
+    readFileSync(join(servicesDir, name, 'package.json'), 'utf8'),
+  ) as Manifest;
   const prefix = variableCase(name);
   const ports = portsOf(name, plinth.port, env);
   const port = ports[`${prefix}_PORT`];
@@ -72,6 +77,7 @@ function readSpec(name: string, { servicesDir, dataDir, env }: Discovery): Servi
     port,
     ports: Object.values(ports),
     needs: plinth.needs ?? ['nats'],
+    isKit: '@plinth/service-kit' in dependencies,
     backend: plinth.backend ?? '',
     dataDir: dir,
     env: { ...(env.PLINTH_PORT_BASE ? portVariables : {}), [`${prefix}_DATA_DIR`]: dir },

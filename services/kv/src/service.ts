@@ -4,7 +4,7 @@
  */
 import type { Kit, Service, ServiceDefinition } from '@plinth/service-kit';
 import { Waker } from './api/waker.ts';
-import { operations } from './api.ts';
+import { bodyBytesMax, operations } from './api.ts';
 import { ChangeNotices } from './bus.ts';
 import { commitSpans } from './commit-spans.ts';
 import { DEFAULT_BUCKET, type KvConfig, kvSettings } from './config.ts';
@@ -14,7 +14,12 @@ import { metrics } from './metrics.ts';
 import { Snapshots } from './snapshots.ts';
 import { DataFolder } from './store/data-folder.ts';
 
-export const kvService: ServiceDefinition<KvConfig> = { name: 'kv', readConfig: kvSettings.read, build };
+export const kvService: ServiceDefinition<KvConfig> = {
+  name: 'kv',
+  description: 'Ordered, watchable, durable key-value store',
+  readConfig: kvSettings.read,
+  build,
+};
 
 export async function build(config: KvConfig, kit: Kit): Promise<Service> {
   const { log, now } = kit;
@@ -33,6 +38,7 @@ export async function build(config: KvConfig, kit: Kit): Promise<Service> {
     notReady: () => engines.notReady(),
     metrics: () => metrics(engines, catalog, () => waker.count),
     describe: () => ({ backend: 'LMDB behind a local log', dataDir: config.dataDir }),
+    bodyBytesMax,
     drain: () => waker.end(),
     async stop() {
       notices?.stop();
