@@ -17,10 +17,15 @@ function servicesDir(manifests: Record<string, object>): string {
 const discover = (manifests: Record<string, object>, env: NodeJS.ProcessEnv = {}, only?: string[]) =>
   discoverServices({ servicesDir: servicesDir(manifests), dataDir: '/data', env, only });
 
-test('a folder with a main.ts is a service: listed port, own data folder, NATS', () => {
+test('a folder with a main.ts is a service: listed port, NATS', () => {
   const [kv] = discover({ kv: {} });
-  expect(kv).toMatchObject({ name: 'kv', port: 7401, needs: ['nats'], env: { KV_DATA_DIR: '/data/kv' } });
-  expect(kv?.env).not.toHaveProperty('KV_PORT');
+  expect(kv).toMatchObject({ name: 'kv', port: 7401, needs: ['nats'], dataDir: undefined, env: {} });
+});
+
+test('only a service that keeps data is told where: of another, the variable would be a setting it does not know', () => {
+  const [kv, ratelimit] = discover({ kv: { plinth: { keepsData: true } }, ratelimit: {} });
+  expect(kv).toMatchObject({ dataDir: '/data/kv', env: { KV_DATA_DIR: '/data/kv' } });
+  expect(ratelimit?.env).toEqual({});
 });
 
 test('a moved suite moves every port of a service, and tells it', () => {
@@ -34,7 +39,8 @@ test('a moved suite moves every port of a service, and tells it', () => {
 });
 
 test("the user's own port and data folder win", () => {
-  const [kv] = discover({ kv: {} }, { KV_PORT: '1234', KV_DATA_DIR: '/else', PLINTH_PORT_BASE: '9400' });
+  const kept = { plinth: { keepsData: true } };
+  const [kv] = discover({ kv: kept }, { KV_PORT: '1234', KV_DATA_DIR: '/else', PLINTH_PORT_BASE: '9400' });
   expect(kv).toMatchObject({ port: 1234, dataDir: '/else' });
 });
 

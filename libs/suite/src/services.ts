@@ -4,9 +4,10 @@
  * A folder in services/ with a src/main.ts is a service; nothing is registered anywhere else. Its port comes from the
  * suite's list of ports. What the list cannot know stands in the service's package.json:
  *
- *     "plinth": { "needs": ["nats", "redis"], "backend": "Redis scripts" }
+ *     "plinth": { "needs": ["nats", "redis"], "backend": "Redis scripts", "keepsData": true }
  *
- * `needs` (by default only "nats") decides which engines run; `backend` is for the table. A service outside the list
+ * `needs` (by default only "nats") decides which engines run; `backend` is for the table; a service that keeps data is
+ * told where, by `<NAME>_DATA_DIR`. A service outside the list
  * of ports, such as one in a test, gives its own `port`.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -28,14 +29,15 @@ export interface ServiceSpec {
   /** Made with service-kit, as all of ours are. */
   isKit: boolean;
   backend: string;
-  dataDir: string;
+  /** Undefined: it keeps nothing. */
+  dataDir: string | undefined;
   /** What differs from the service's own defaults. */
   env: Record<string, string>;
 }
 
 interface Manifest {
   dependencies?: Record<string, string>;
-  plinth?: { needs?: EngineName[]; backend?: string; port?: number };
+  plinth?: { needs?: EngineName[]; backend?: string; port?: number; keepsData?: boolean };
 }
 
 /** Where to look, and what the user changed. */
@@ -69,7 +71,7 @@ function readSpec(name: string, { servicesDir, dataDir, env }: Discovery): Servi
   const ports = portsOf(name, plinth.port, env);
   const port = ports[`${prefix}_PORT`];
   if (port === undefined) throw new Error(`services/${name} has no port in libs/contracts/src/ports.ts`);
-  const dir = env[`${prefix}_DATA_DIR`] || join(dataDir, name);
+  const dir = plinth.keepsData ? env[`${prefix}_DATA_DIR`] || join(dataDir, name) : undefined;
   const portVariables = Object.fromEntries(Object.entries(ports).map(([variable, value]) => [variable, String(value)]));
   return {
     name,
@@ -80,7 +82,7 @@ function readSpec(name: string, { servicesDir, dataDir, env }: Discovery): Servi
     isKit: '@plinth/service-kit' in dependencies,
     backend: plinth.backend ?? '',
     dataDir: dir,
-    env: { ...(env.PLINTH_PORT_BASE ? portVariables : {}), [`${prefix}_DATA_DIR`]: dir },
+    env: { ...(env.PLINTH_PORT_BASE && portVariables), ...(dir && { [`${prefix}_DATA_DIR`]: dir }) },
   };
 }
 

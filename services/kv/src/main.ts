@@ -1,6 +1,4 @@
-import { enableCompileCache } from 'node:module';
+import { runService } from '@plinth/service-kit';
+import { kvService } from './service.ts';
 
-enableCompileCache();
-const { runService } = await import('@plinth/service-kit');
-const { kvService } = await import('./service.ts');
 await runService(kvService);
