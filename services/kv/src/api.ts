@@ -1,5 +1,6 @@
 /** The doors of the service: every operation of the contract with its handler. */
-import type { Served } from '@plinth/contracts';
+import type { Operation, Served } from '@plinth/contracts';
+import { LIMITS } from '@plinth/contracts/kv';
 import { bucketOperations } from './api/buckets.ts';
 import { keyOperations } from './api/keys.ts';
 import { rangeOperations } from './api/ranges.ts';
@@ -33,3 +34,7 @@ export function operations({ config, catalog, snapshots, waker, now }: Rooms): S
     ...snapshotOperations(snapshots),
   ];
 }
+
+/** A value, or as much JSON as a batch or transaction may be. */
+export const bodyBytesMax = ({ body }: Operation): number =>
+  body.kind === 'json' ? LIMITS.transactionBytesMax : LIMITS.valueBytesMax;

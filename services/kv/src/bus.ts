@@ -43,7 +43,10 @@ export class ChangeNotices {
   }
 
   #follow(handle: Handle): void {
+    const before = this.#announced.get(handle.name);
     this.#announced.set(handle.name, handle.bucket.revision);
+    // The bucket was restored, or made anew under its old name: what was announced is another history.
+    if (before !== undefined) this.#publish({ ...emptyNotice(handle, before), truncated: true });
     let waits = false;
     const stop = handle.engine.hub.watch(handle.bucket.id, () => {
       if (waits) return;
@@ -64,15 +67,30 @@ export class ChangeNotices {
       this.#stops.delete(handle);
       return;
     }
+    // A restore is closing the engine: the bucket will be placed anew and that announced.
+    if (handle.engine.notReady() !== undefined) return;
     const previousRevision = this.#announced.get(handle.name) ?? 0;
     const notice = noticeOf(handle, previousRevision);
     this.#announced.set(handle.name, notice.revision);
-    if (this.#bus.notReady() === undefined) this.#bus.publish(changesSubject(handle.name), JSON.stringify(notice));
+    this.#publish(notice);
+  }
+
+  /** One that cannot be sent is seen by its gap. */
+  #publish(notice: ChangeNotice): void {
+    if (this.#bus.notReady() === undefined) this.#bus.publish(changesSubject(notice.bucket), JSON.stringify(notice));
   }
 }
 
-function noticeOf({ name, engine, bucket }: Handle, previousRevision: number): ChangeNotice {
-  const notice: ChangeNotice = { bucket: name, previousRevision, revision: bucket.revision, changes: [] };
+const emptyNotice = ({ name, bucket }: Handle, previousRevision: number): ChangeNotice => ({
+  bucket: name,
+  previousRevision,
+  revision: bucket.revision,
+  changes: [],
+});
+
+function noticeOf(handle: Handle, previousRevision: number): ChangeNotice {
+  const { engine, bucket } = handle;
+  const notice = emptyNotice(handle, previousRevision);
   if (previousRevision < bucket.compactedRevision) return { ...notice, truncated: true };
   const limits = { limit: NOTICE_KEYS_MAX, bytesMax: 1_048_576 };
   const { rows, more } = changesSince(engine.store, bucket, previousRevision, limits);

@@ -14,6 +14,7 @@ import type { DataFolder } from './store/data-folder.ts';
 import { openLmdbStore } from './store/lmdb-store.ts';
 import { openMemoryStore } from './store/memory-store.ts';
 import { openSegmentLog } from './store/segment-log.ts';
+import type { Store } from './store/store.ts';
 
 export interface EnginesOptions {
   folder: DataFolder;
@@ -74,7 +75,7 @@ export class Engines implements EngineSource {
     const { folder, config } = this.#options;
     const path = folder.engineFolder(policy, generation);
     await mkdir(path, { recursive: true });
-    const store = await openLmdbStore(join(path, 'state'));
+    const store = refusingOnceClosed(await openLmdbStore(join(path, 'state')));
     const log = await openSegmentLog(join(path, 'log'), {
       sync: policy === 'durable' ? 'always' : 'none',
       segmentBytes: config.logSegmentBytes,
@@ -132,4 +133,21 @@ export class Engines implements EngineSource {
   async stop(): Promise<void> {
     for (const engine of [...this.#open.values()].reverse()) await engine.stop();
   }
+}
+
+/**
+ * Readers may hold an engine while a restore closes it, in the middle of a page or a stream. They are told to come back
+ * (503) instead of meeting the store's own fault (500).
+ */
+function refusingOnceClosed(store: Store): Store {
+  const close = store.close.bind(store);
+  const refuse = () => {
+    throw new Problem('unavailable', 'a restore goes on', { retryAfterMs: 1_000 });
+  };
+  store.close = () => {
+    store.get = refuse;
+    store.range = refuse;
+    return close();
+  };
+  return store;
 }

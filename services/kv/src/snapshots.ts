@@ -7,7 +7,7 @@ import { cp, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises
 import { join } from 'node:path';
 import type { Snapshot } from '@plinth/contracts/kv';
 import { Problem } from '@plinth/problem';
-import type { Catalog } from './core/catalog.ts';
+import type { Catalog, Policy } from './core/catalog.ts';
 import { diskProblem } from './core/commit-queue.ts';
 import type { Engine } from './core/engine.ts';
 import type { Engines } from './engines.ts';
@@ -55,6 +55,7 @@ export class Snapshots {
       const id = `${createdAt.replace(/[-:.]/g, '')}-${revision}`;
       const unfinished = join(folder.snapshots, `${id}.unfinished`);
       try {
+        await this.#removeUnfinished();
         await this.#copyEngines(unfinished);
         const snapshot = { id, createdAt, revision, sizeBytes: await sizeOf(unfinished) };
         await writeDurably(join(unfinished, DESCRIPTION), JSON.stringify(snapshot));
@@ -88,7 +89,7 @@ export class Snapshots {
       const generation = folder.nextGeneration;
       const source = join(folder.snapshots, id);
       try {
-        const present = highestRevision(engines);
+        const present = highestRevision(engines.all);
         await this.#prepare(source, generation, present);
       } catch (error) {
         await rm(folder.engineFolder('', generation), { recursive: true, force: true });
@@ -113,15 +114,16 @@ export class Snapshots {
 
   async #switchTo(source: string, generation: number): Promise<number> {
     const { folder, engines, catalog } = this.#options;
-    const before = [...engines.all.values()];
-    const last = highestRevision(engines);
+    const before = new Map([...engines.all].filter(([policy]) => policy !== 'memory'));
     await engines.pause(new Problem('unavailable', 'a restore goes on', { retryAfterMs: 1_000 }));
     await folder.switchTo(generation);
-    // What was written while the copies were prepared was answered: its revisions are taken as well.
-    for (const policy of await copiesIn(source)) await reserve(await engines.engine(policy), last);
+    // What was written until the pause was answered: its revisions are taken, also in an engine that has no copy.
+    const last = highestRevision(before);
+    const policies = new Set([...(await copiesIn(source)), ...before.keys()]);
+    for (const policy of policies) await reserve(await engines.engine(policy), last);
     await engines.engine('durable');
     await catalog().reload();
-    for (const engine of before) engine.hub.wakeAll();
+    for (const engine of before.values()) engine.hub.wakeAll();
     return engines.durable.view().revision;
   }
 
@@ -131,6 +133,15 @@ export class Snapshots {
       await mkdir(join(target, policy), { recursive: true });
       await engine.checkpoint();
       await engine.store.copyTo(join(target, policy));
+    }
+  }
+
+  /** What a crash has left of copies: nobody can see them, and they take room. */
+  async #removeUnfinished(): Promise<void> {
+    const { folder } = this.#options;
+    const names = await readdir(folder.snapshots).catch(() => []);
+    for (const name of names.filter((each) => each.endsWith('.unfinished'))) {
+      await rm(join(folder.snapshots, name), { recursive: true, force: true });
     }
   }
 
@@ -155,9 +166,9 @@ export class Snapshots {
   }
 }
 
-function highestRevision(engines: Engines): number {
+function highestRevision(engines: ReadonlyMap<Policy, Engine>): number {
   let highest = 0;
-  for (const [policy, engine] of engines.all) {
+  for (const [policy, engine] of engines) {
     if (policy !== 'memory') highest = Math.max(highest, engine.view().revision);
   }
   return highest;

@@ -20,17 +20,20 @@ type Encoded = [
   timeMs: number,
   start: string,
   end: string | null,
+  /** Print of all before it: a character that was changed on the way would lead elsewhere. */
+  check: string,
 ];
 
 const FORMAT = 1;
+const PARTS = 8;
 
 /** What the pages of one list have in common, in a few characters. */
 export const requestPrint = (parameters: unknown): string =>
   createHash('sha256').update(JSON.stringify(parameters)).digest('base64url').slice(0, 8);
 
 export function encodeCursor(bucket: number, request: string, { view, range }: Cursor): string {
-  const encoded: Encoded = [FORMAT, bucket, request, view.revision, view.timeMs, range.start, range.end ?? null];
-  return Buffer.from(JSON.stringify(encoded), 'utf8').toString('base64url');
+  const parts = [FORMAT, bucket, request, view.revision, view.timeMs, range.start, range.end ?? null];
+  return Buffer.from(JSON.stringify([...parts, requestPrint(parts)]), 'utf8').toString('base64url');
 }
 
 /** @throws Problem `invalid_cursor` when it is damaged, or belongs to another bucket or request. */
@@ -48,11 +51,8 @@ export function decodeCursor(text: string, bucket: number, request: string, reve
 function parse(text: string): Encoded | undefined {
   try {
     const parts = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as unknown[];
-    const [format, bucket, request, revision, timeMs, start, end] = parts;
-    const isWhole = parts.length === 7 && format === FORMAT && [bucket, revision, timeMs].every(Number.isSafeInteger);
-    const isText =
-      typeof request === 'string' && typeof start === 'string' && (end === null || typeof end === 'string');
-    return isWhole && isText ? (parts as Encoded) : undefined;
+    const isWhole = parts.length === PARTS && parts[0] === FORMAT && parts.at(-1) === requestPrint(parts.slice(0, -1));
+    return isWhole ? (parts as Encoded) : undefined;
   } catch {
     return undefined;
   }

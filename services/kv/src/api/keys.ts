@@ -10,7 +10,7 @@ import type { ByteString } from '../store/store.ts';
 import { entryHeaders, entryJson, etagOf } from './entry-json.ts';
 import { keyInUrl, legalKey } from './key.ts';
 import type { ReadThrough } from './read-through.ts';
-import { byteRange, conditionOf, contentTypeOf, etags, lifeOf, metadataOf, onceOf } from './request-headers.ts';
+import { byteRange, conditionOf, contentTypeOf, lifeIn, lifeOf, metadataOf, onceOf } from './request-headers.ts';
 import { bucketForWrite, refuseReadThrough, submitOptions, wrote } from './writes.ts';
 
 export interface KeyRooms {
@@ -19,10 +19,11 @@ export interface KeyRooms {
   now: () => number;
 }
 
+type GetCall = Pick<Call<GetQuery>, 'params' | 'query' | 'deadlineMs' | 'header' | 'headersWith'>;
 type GetQuery = { rev?: number; at?: string; history?: number; values?: boolean };
 
 export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[] {
-  function get(call: Call<GetQuery>): Reply | Promise<Reply> {
+  function get(call: GetCall): Reply | Promise<Reply> {
     const handle = catalog.find(call.params.bucket!);
     const key = legalKey(call.params.key!);
     const { rev, at, history: versions } = call.query;
@@ -41,15 +42,17 @@ export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[]
 
   /** One operation as one command; `parts` make its idempotency key unmistakable. */
   async function change(call: Call, operation: (key: ByteString) => Operation): Promise<[Handle, Done]> {
-    const handle = await bucketForWrite(catalog, call.params.bucket!);
+    // First what may be refused: a request that is refused makes no bucket.
     const command = operation(legalKey(call.params.key!));
+    const once = onceOf(call, () => fingerprintParts(command));
+    const handle = await bucketForWrite(catalog, call.params.bucket!);
     if (command.op !== 'delete') refuseReadThrough(handle);
     const done = await handle.engine.submit(
       {
         do: 'operation',
         bucket: handle.bucket.id,
         operation: command,
-        once: onceOf(call, () => fingerprintParts(command)),
+        once,
       },
       submitOptions(call, 'value' in command ? 256 + command.value.length : 256),
     );
@@ -80,7 +83,8 @@ export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[]
 
   return [
     serve(kv.get, get as never),
-    serve(kv.head, get as never),
+    // Ranges are for GET alone (RFC 9110 §14.2): the length that HEAD tells is that of the whole.
+    serve(kv.head, ((call: GetCall) => get(withoutRange(call))) as never),
     serve(kv.put, put),
     serve(kv.remove, remove as never),
     serve(kv.patch, async (call) => {
@@ -94,8 +98,8 @@ export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[]
       return wrote(handle, done, location(call));
     }),
     serve(kv.incr, async (call) => {
-      const { by, initial, min, max, ttl, expiresAt } = call.body;
-      const life = lifeOf({ header: (name) => (name === 'kv-ttl' ? ttl : expiresAt), headersWith: () => [] }, now());
+      const { by, initial, min, max } = call.body;
+      const life = lifeIn(call.body, now()) ?? lifeOf(call, now());
       const [handle, done] = await change(call as Call, (key) => ({
         ...{ op: 'incr', key, by, initial, min, max, life, if: conditionOf(call) },
       }));
@@ -110,6 +114,14 @@ export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[]
   ];
 }
 
+const withoutRange = (call: GetCall): GetCall => ({
+  params: call.params,
+  query: call.query,
+  deadlineMs: call.deadlineMs,
+  header: (name) => (name === 'range' ? undefined : call.header(name)),
+  headersWith: (prefix) => call.headersWith(prefix),
+});
+
 /** A relative end is another end a moment later, yet the same request: so the operation is told apart as it was said. */
 function fingerprintParts(operation: Operation): readonly unknown[] {
   const { value, ...rest } = operation as Operation & { value?: Uint8Array };
@@ -123,19 +135,17 @@ const location = ({ params }: Pick<Call, 'params'>): string => `/v1/kv/${params.
 export const ENTRY_MEDIA_TYPE = 'application/vnd.plinth.entry+json';
 
 /** The entry as the request wants it: whole, in part, as JSON, or not at all because the caller has it. */
-function entryReply(call: Call<GetQuery>, { key, version, record }: Entry): Reply {
+function entryReply(call: GetCall, { key, version, record }: Entry): Reply {
   const etag = etagOf(version.revision);
-  const seen = call.header('if-none-match');
-  if (seen !== undefined && isAmong(version.revision, seen, 'If-None-Match')) return { status: 304, headers: { etag } };
-  const wanted = call.header('if-match');
-  if (wanted !== undefined && !isAmong(version.revision, wanted, 'If-Match')) {
+  // In the order of RFC 9110 §13.2.2.
+  const { match, noneMatch } = conditionOf(call) ?? {};
+  if (match !== undefined && !isAmong(version.revision, match)) {
     throw preconditionFailed(version.revision, 'the key has changed');
   }
-  if (call.header('accept') === ENTRY_MEDIA_TYPE) {
-    return {
-      ...json(200, entryJson(key, version, record), { etag }),
-      headers: { etag, 'content-type': ENTRY_MEDIA_TYPE },
-    };
+  if (noneMatch !== undefined && isAmong(version.revision, noneMatch)) return { status: 304, headers: { etag } };
+  if (call.header('accept')?.includes(ENTRY_MEDIA_TYPE)) {
+    const headers = { etag, 'content-type': ENTRY_MEDIA_TYPE };
+    return { status: 200, headers, body: JSON.stringify(entryJson(key, version, record)) };
   }
   const headers = entryHeaders(version, record);
   headers['accept-ranges'] = 'bytes';
@@ -146,10 +156,7 @@ function entryReply(call: Call<GetQuery>, { key, version, record }: Entry): Repl
   return { status: 206, headers, body: Buffer.from(record.value.subarray(range.start, range.end)) };
 }
 
-function isAmong(revision: number, header: string, name: string): boolean {
-  const tags = etags(header.replace(/W\//g, ''), name);
-  return tags === '*' || tags.includes(revision);
-}
+const isAmong = (revision: number, tags: '*' | readonly number[]): boolean => tags === '*' || tags.includes(revision);
 
 /** @throws Problem `key_not_found`, `revision_compacted`. */
 function pastEntry(handle: Handle, key: ByteString, rev: number | undefined, at: string | undefined): Entry {

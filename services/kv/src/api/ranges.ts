@@ -22,7 +22,7 @@ import { entryJson } from './entry-json.ts';
 import { bytesOf, keyMembers } from './key.ts';
 import { bothPasts, notFuture } from './keys.ts';
 import { onceOf } from './request-headers.ts';
-import { rangeBytes, submitOptions } from './writes.ts';
+import { rangeBytes, submitOptions, writeHeaders } from './writes.ts';
 
 export interface ListQuery {
   prefix?: string;
@@ -49,7 +49,7 @@ const PAGE_ENTRIES = 100;
 /** Rows looked at in one turn: some milliseconds, then others have theirs. */
 const TURN_ROWS = 5_000;
 /** Entries written out in one turn of a stream. */
-const STREAM_ENTRIES = 500;
+const STREAM_ENTRIES = 200;
 export const NDJSON = 'application/x-ndjson';
 
 export function rangeOperations({ catalog }: { catalog: Catalog }): Served[] {
@@ -70,8 +70,9 @@ export function rangeOperations({ catalog }: { catalog: Catalog }): Served[] {
         operation: { op: 'deleteRange', ...range },
         once: onceOf(call, () => ['deleteRange', range]),
       } as const;
-      const { results, revision } = await handle.engine.submit(command, submitOptions(call as Call, 256));
-      return json(200, { deleted: results[0]!.deleted, more: results[0]!.more ?? false, revision });
+      const { results, revision, replayed } = await handle.engine.submit(command, submitOptions(call as Call, 256));
+      const answer = { deleted: results[0]!.deleted, more: results[0]!.more ?? false, revision };
+      return json(200, answer, writeHeaders(handle, replayed));
     }),
   ];
 }

@@ -121,9 +121,9 @@ function answer(entry: Entry, cache: string, ageMs: number): ReadThroughAnswer {
 
 async function ask(origin: Origin, key: ByteString): Promise<Response> {
   try {
-    // An origin that sends us elsewhere was not what the bucket was set to.
+    // An origin that sends us elsewhere was not what the bucket was set to: the 3xx is its answer, and is refused.
     return await fetch(origin.url + keyInUrl(key), {
-      redirect: 'error',
+      redirect: 'manual',
       signal: AbortSignal.timeout(origin.timeoutMs),
     });
   } catch (error) {

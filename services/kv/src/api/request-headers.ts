@@ -16,7 +16,7 @@ export function conditionOf(call: Headers): Condition | undefined {
   if (match === undefined && noneMatch === undefined) return undefined;
   return {
     ...(match === undefined ? {} : { match: etags(match, 'If-Match') }),
-    ...(noneMatch === undefined ? {} : { noneMatch: etags(noneMatch, 'If-None-Match') }),
+    ...(noneMatch === undefined ? {} : { noneMatch: etags(noneMatch, 'If-None-Match', { weakly: true }) }),
   };
 }
 
@@ -31,12 +31,16 @@ export function conditionIn(item: {
   });
 }
 
-/** One tag, or several with commas between. An entity tag that is not one of ours is legal and matches nothing. */
-export function etags(text: string, name: string): '*' | number[] {
+/**
+ * One tag, or several with commas between. An entity tag that is not one of ours is legal and matches nothing.
+ *
+ * @param weakly - Weak tags are compared too, as RFC 9110 §13.1.2 has it for `If-None-Match`; else they match nothing.
+ * @throws Problem `invalid_precondition`.
+ */
+export function etags(text: string, name: string, { weakly = false } = {}): '*' | number[] {
   const trimmed = text.trim();
   if (trimmed === '*') return '*';
-  const tags = trimmed.split(/\s*,\s*/);
-  if (!tags.every((tag) => ENTITY_TAG.test(tag))) {
+  if (!ENTITY_TAGS.test(trimmed)) {
     throw new Problem(
       'invalid_precondition',
       `${name} is ${JSON.stringify(text)}; it takes * or ETags in quotes: "7"`,
@@ -45,10 +49,19 @@ export function etags(text: string, name: string): '*' | number[] {
       },
     );
   }
-  return tags.map((tag) => Number(/^"(\d{1,15})"$/.exec(tag)?.[1] ?? -1));
+  const tags = trimmed.match(ENTITY_TAG) ?? [];
+  return tags.flatMap((tag) => revisionOf(weakly ? tag.replace(/^W\//, '') : tag) ?? []);
 }
 
-const ENTITY_TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/;
+/** The revision that an ETag of ours names. */
+function revisionOf(tag: string): number | undefined {
+  const digits = /^"(0|[1-9]\d{0,15})"$/.exec(tag)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+// A tag may hold commas, so a list cannot be cut at them.
+const ENTITY_TAG = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g;
+const ENTITY_TAGS = new RegExp(`^${ENTITY_TAG.source}(?:\\s*,\\s*${ENTITY_TAG.source})*$`);
 
 // ---------------------------------------------------------------- life
 
@@ -83,8 +96,15 @@ function ttlMs(text: string): number {
 
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/;
 
+/** True for a well-formed end of life that lies behind us. */
+export const hasPassed = (expiresAt: string | undefined, nowMs: number): boolean =>
+  expiresAt !== undefined && timeOf(expiresAt) <= nowMs;
+
+/** NaN when it is no time. */
+const timeOf = (text: string): number => (RFC_3339.test(text) ? Date.parse(text) : Number.NaN);
+
 function endMs(text: string, nowMs: number): number {
-  const ms = RFC_3339.test(text) ? Date.parse(text) : Number.NaN;
+  const ms = timeOf(text);
   if (Number.isNaN(ms)) throw invalidTtl(`the end ${JSON.stringify(text)} is not an RFC 3339 time with a zone`);
   if (ms <= nowMs) throw invalidTtl(`the end ${text} has passed`);
   if (ms > nowMs + LIMITS.ttlMsMax) throw invalidTtl(`the end ${text} is more than 100 years away`);
@@ -111,8 +131,17 @@ export function legalContentType(type: string): string {
 /** `KV-Meta-Owner: ann` → `{"owner":"ann"}`, as a byte string. */
 export function metadataOf(call: Headers): string | undefined {
   const pairs = call.headersWith('kv-meta-');
+  for (const [name] of pairs) if (!METADATA_NAME.test(name)) throw illegalName(name);
   return pairs.length === 0 ? undefined : encodeMetadata(Object.fromEntries(pairs));
 }
+
+/** As in JSON, so that an export can always be imported. */
+const METADATA_NAME = /^[a-z0-9-]{1,64}$/;
+
+const illegalName = (name: string): Problem =>
+  new Problem('invalid_request', `${JSON.stringify(name)} is no name of metadata: 1–64 of a–z, 0–9 and -`, {
+    issues: [{ path: `/headers/kv-meta-${name}`, message: 'expected 1–64 of a–z, 0–9 and - behind KV-Meta-' }],
+  });
 
 /** @throws Problem `invalid_request`. */
 export function encodeMetadata(metadata: Record<string, string>): string | undefined {
@@ -156,7 +185,8 @@ export interface ByteRange {
 }
 
 /**
- * The part of a value that `Range` asks for; undefined: all of it, also when several parts are asked for.
+ * The part of a value that `Range` asks for; undefined: all of it, also when several parts or another unit than bytes
+ * are asked for.
  *
  * @throws Problem `invalid_request` when it is malformed, `range_not_satisfiable` when it lies outside.
  */
@@ -165,7 +195,8 @@ export function byteRange(call: Headers, sizeBytes: number, etag: string): ByteR
   if (range === undefined) return undefined;
   const condition = call.header('if-range');
   if (condition !== undefined && condition !== etag) return undefined;
-  const match = /^bytes=(\d{0,15})-(\d{0,15})((?:\s*,.*)?)$/.exec(range.trim());
+  if (/^(?!bytes=)[\w-]+=/i.test(range.trim())) return undefined;
+  const match = /^bytes=(\d{0,15})-(\d{0,15})((?:\s*,.*)?)$/i.exec(range.trim());
   if (match === null || (match[1] === '' && match[2] === '')) throw malformedRange(range);
   const [, first = '', last = '', more] = match;
   if (more !== '') return undefined;

@@ -10,10 +10,10 @@ import { onceOf } from './request-headers.ts';
 import {
   bucketForWrite,
   bytesOfCommand,
-  durabilityHeaders,
   operationOf,
   refuseReadThrough,
   submitOptions,
+  writeHeaders,
 } from './writes.ts';
 
 export function transactionOperations({ catalog, now }: { catalog: Catalog; now: () => number }): Served[] {
@@ -26,32 +26,30 @@ export function transactionOperations({ catalog, now }: { catalog: Catalog; now:
       const commands = planned.filter((plan): plan is Command => !(plan instanceof Problem));
       const size = commands.reduce((sum, command) => sum + bytesOfCommand(command), 0);
       const outcomes = await handle.engine.submitEach(commands, submitOptions(call as Call, size));
+      const replayed = outcomes.some((outcome) => !(outcome instanceof Problem) && outcome.replayed);
       const results = planned.map((plan) => {
         const outcome = plan instanceof Problem ? plan : outcomes.shift()!;
         return outcome instanceof Problem ? problemJson(outcome) : resultJson(outcome.results[0]!, outcome.revision);
       });
-      return json(200, { results }, durabilityHeaders(handle));
+      return json(200, { results }, writeHeaders(handle, replayed));
     }),
 
     serve(kv.txn, async (call) => {
-      const handle = await bucketForWrite(catalog, call.params.bucket!);
-      refuseReadThrough(handle);
       const { if: checks, then: onTrue, else: onFalse } = call.body;
       refuseTooMany(checks.length + onTrue.length + onFalse.length);
-      const command = {
-        do: 'transaction',
-        bucket: handle.bucket.id,
+      // First what may be refused: a request that is refused makes no bucket.
+      const planned = {
         checks: checks.map(checkOf),
         onTrue: plan(onTrue, 'then', now()),
         onFalse: plan(onFalse, 'else', now()),
         once: onceOf(call, () => [call.body]),
-      } satisfies Command;
+      };
+      const handle = await bucketForWrite(catalog, call.params.bucket!);
+      refuseReadThrough(handle);
+      const command = { do: 'transaction', bucket: handle.bucket.id, ...planned } satisfies Command;
       const done = await handle.engine.submit(command, submitOptions(call as Call, sizeOf(command)));
       if (call.query.strict && !done.succeeded) throw checksFailed(done);
-      return json(200, transactionJson(done), {
-        ...durabilityHeaders(handle),
-        ...(done.replayed ? { 'idempotency-replayed': 'true' } : {}),
-      });
+      return json(200, transactionJson(done), writeHeaders(handle, done.replayed));
     }),
   ];
 }

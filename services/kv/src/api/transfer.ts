@@ -1,13 +1,13 @@
 /** Whole buckets as NDJSON: out at one revision, in some hundred lines at a time. */
 import { type Call, json, kv, type Reply, type Served, serve } from '@plinth/contracts';
-import { LIMITS } from '@plinth/contracts/kv';
+import { entry, LIMITS } from '@plinth/contracts/kv';
 import { Problem } from '@plinth/problem';
 import { z } from 'zod';
 import type { Catalog, Handle } from '../core/catalog.ts';
 import type { PutOperation } from '../core/command.ts';
 import { keyOf } from './key.ts';
 import { NDJSON, ndjson } from './ranges.ts';
-import { lifeIn } from './request-headers.ts';
+import { hasPassed, lifeIn } from './request-headers.ts';
 import {
   bucketForWrite,
   contentIn,
@@ -31,7 +31,7 @@ const line = z.object({
   valueBase64: z.base64().optional(),
   json: z.unknown().optional(),
   contentType: z.string().optional(),
-  metadata: z.record(z.string().regex(/^[a-z0-9-]{1,64}$/), z.string()).optional(),
+  metadata: entry.shape.metadata,
   ttl: z.string().optional(),
   expiresAt: z.string().optional(),
 });
@@ -55,6 +55,7 @@ export function transferOperations({ catalog, now }: { catalog: Catalog; now: ()
       return { status: 200, headers, body: ndjson({ handle, view, range, values: true }, Infinity) };
     }),
     serve(kv.importBucket, async (call) => {
+      refuseOtherMediaTypes(call.header('content-type'));
       const handle = await bucketForWrite(catalog, call.params.bucket!);
       refuseReadThrough(handle);
       const importer = new Importer(handle, call as Call, now);
@@ -62,6 +63,16 @@ export function transferOperations({ catalog, now }: { catalog: Catalog; now: ()
       return json(200, result, durabilityHeaders(handle));
     }),
   ];
+}
+
+/** NDJSON by its several names, and what curl says of any body it is given. */
+const NDJSON_TYPES = [NDJSON, 'application/ndjson', 'application/jsonl', 'application/x-www-form-urlencoded'];
+
+function refuseOtherMediaTypes(contentType: string | undefined): void {
+  if (contentType === undefined) return;
+  const type = contentType.split(';', 1)[0]!.trim().toLowerCase();
+  if (NDJSON_TYPES.includes(type)) return;
+  throw new Problem('unsupported_media_type', `the body is ${type || 'of no media type'}; understood is ${NDJSON}`);
 }
 
 interface Planned {
@@ -78,6 +89,7 @@ class Importer {
   readonly #call: Call;
   readonly #now: () => number;
   #imported = 0;
+  #expired = 0;
   #revision: number;
 
   constructor(handle: Handle, call: Call, now: () => number) {
@@ -87,7 +99,7 @@ class Importer {
     this.#revision = handle.engine.view().revision;
   }
 
-  async run(body: AsyncIterable<Uint8Array>): Promise<{ imported: number; revision: number }> {
+  async run(body: AsyncIterable<Uint8Array>): Promise<{ imported: number; expired: number; revision: number }> {
     let group: Planned[] = [];
     let bytes = 0;
     try {
@@ -107,7 +119,7 @@ class Importer {
       throw this.#withCount(error);
     }
     await this.#commit(group);
-    return { imported: this.#imported, revision: this.#revision };
+    return { imported: this.#imported, expired: this.#expired, revision: this.#revision };
   }
 
   #parse({ number, bytes }: Line): PutOperation | undefined {
@@ -115,6 +127,11 @@ class Importer {
     if (text.trim() === '') return undefined;
     const item = check(text, number);
     try {
+      // An export outlives some of its entries; those are not what a later import should fail at.
+      if (item.ttl === undefined && hasPassed(item.expiresAt, this.#now())) {
+        this.#expired += 1;
+        return undefined;
+      }
       return { op: 'put', key: keyOf(item), ...contentIn(item), life: lifeIn(item, this.#now()) };
     } catch (error) {
       if (error instanceof Problem) throw inLine(error, number);
@@ -134,7 +151,7 @@ class Importer {
       this.#revision = revision;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      throw this.#withCount(inLine(error, group[Number(error.members.operation ?? 0)]!.number));
+      throw this.#withCount(inGroup(error, group));
     }
   }
 
@@ -201,8 +218,21 @@ function check(text: string, number: number): z.output<typeof line> {
   return parsed.data;
 }
 
-function inLine(problem: Problem, number: number): Problem {
-  return new Problem(problem.code, `line ${number}: ${problem.message}`, {
+/** The line whose operation was refused; all of the group when it was refused as a whole, as by a quota. */
+function inGroup(problem: Problem, group: readonly Planned[]): Problem {
+  const first = group[0]!.number;
+  const { operation, ...members } = problem.members;
+  if (operation === undefined && group.length > 1) {
+    return inLine(problem, first, `lines ${first}–${group.at(-1)!.number}`);
+  }
+  const words = problem.message.replace(/^operation \d+: /, '');
+  const { code, retryAfterMs } = problem;
+  const bare = new Problem(code, words, { members, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+  return inLine(bare, group[Number(operation ?? 0)]!.number);
+}
+
+function inLine(problem: Problem, number: number, place = `line ${number}`): Problem {
+  return new Problem(problem.code, `${place}: ${problem.message}`, {
     members: { ...problem.members, line: number },
     ...(problem.retryAfterMs === undefined ? {} : { retryAfterMs: problem.retryAfterMs }),
   });

@@ -20,12 +20,14 @@ export class Waker {
   }
 
   /** @throws Problem `overloaded` when too many wait already. */
+  admit(): void {
+    if (this.#stopping.size < this.#waitersMax) return;
+    throw new Problem('overloaded', `${this.#waitersMax} watches are open; that is the most`, { retryAfterMs: 5_000 });
+  }
+
+  /** @throws Problem as `admit`. */
   wait({ engine, bucket }: Handle, signal: AbortSignal): Waiter {
-    if (this.#stopping.size >= this.#waitersMax) {
-      throw new Problem('overloaded', `${this.#waitersMax} watches are open; that is the most`, {
-        retryAfterMs: 5_000,
-      });
-    }
+    this.admit();
     let hasChanged = false;
     let settle: ((changed: boolean) => void) | undefined;
     const wake = () => {

@@ -65,13 +65,15 @@ const TURN = { limit: 500, bytesMax: 1_048_576 };
 const LONG_POLL_MS = 30_000;
 
 export function watchOperations(rooms: WatchRooms): Served[] {
-  const { catalog, stallMs } = rooms;
+  const { catalog, waker, stallMs } = rooms;
   return [
     serve(kv.watch, (call) => {
       const query = call.query as WatchQuery;
       const accept = call.header('accept') ?? '';
       if (accept.includes('application/json')) return longPoll(rooms, call as Call, { wait: LONG_POLL_MS, ...query });
       const watch = begin(catalog.find(call.params.bucket!), query, call.header('last-event-id'));
+      // Refused here, while the answer still has a status.
+      waker.admit();
       const write = accept.includes(NDJSON) ? ndjsonLine : sseEvent;
       const contentType = accept.includes(NDJSON) ? NDJSON : SSE;
       const headers = { 'content-type': contentType, 'cache-control': 'no-store', 'kv-revision': watch.reached };
@@ -91,7 +93,7 @@ function begin(handle: Handle, { prefix, since, values, previous }: WatchQuery, 
 }
 
 function revisionOf(lastEventId: string): number {
-  if (/^\d{1,15}$/.test(lastEventId)) return Number(lastEventId);
+  if (/^\d{1,16}$/.test(lastEventId)) return Number(lastEventId);
   throw new Problem('invalid_request', `Last-Event-ID is ${JSON.stringify(lastEventId)}; it takes the id of an event`, {
     issues: [{ path: '/headers/last-event-id', message: 'expected a revision' }],
   });
@@ -104,7 +106,7 @@ async function* stream(rooms: WatchRooms, watch: Watch, initial: boolean, signal
   try {
     if (initial) yield* presentState(watch);
     for (;;) {
-      const lines = read(watch);
+      const lines = read(rooms.catalog, watch);
       if (lines.length > 0) yield lines;
       if (lines.some(({ type }) => type === 'gone')) return;
       if (isBehind(watch)) await nextTurn();
@@ -120,24 +122,37 @@ async function* stream(rooms: WatchRooms, watch: Watch, initial: boolean, signal
 const isBehind = ({ handle, reached }: Watch): boolean => reached < handle.bucket.revision;
 
 /** The next changes, or the reason why there are none any more. */
-function read(watch: Watch): Line[] {
+function read(catalog: Catalog, watch: Watch): Line[] {
   try {
-    return nextEvents(watch, TURN).events;
+    return nextEvents(catalog, watch, TURN).events;
   } catch (error) {
     const problem = toProblem(error);
     return [{ type: 'gone', problem: problem.toBody() }];
   }
 }
 
-function nextEvents(watch: Watch, limits: { limit: number; bytesMax: number }) {
+function nextEvents(catalog: Catalog, watch: Watch, limits: { limit: number; bytesMax: number }) {
   const { handle } = watch;
-  if (handle.bucket.dropped) throw new Problem('bucket_not_found', `bucket ${handle.name} was deleted`);
+  refuseReplaced(catalog, watch);
   const { rows, next, more } = changesSince(handle.engine.store, handle.bucket, watch.reached, limits);
   const events = withMore(rows.filter(({ record }) => record.key.startsWith(watch.prefix))).map((row) =>
     eventOf(watch, row),
   );
   watch.reached = next;
   return { events, more };
+}
+
+/** @throws Problem when the bucket that is watched is no longer the one of its name. */
+function refuseReplaced(catalog: Catalog, { handle, reached }: Watch): void {
+  const { name, bucket } = handle;
+  const present = catalog.peek(name);
+  if (present?.bucket === bucket && !bucket.dropped) return;
+  if (present === undefined || present.bucket.id !== bucket.id) {
+    throw new Problem('bucket_not_found', `bucket ${name} was deleted`);
+  }
+  // A snapshot was restored: what went before is another history.
+  refuseCompacted(present.bucket, reached);
+  throw new Problem('unavailable', `bucket ${name} is being restored`, { retryAfterMs: 1_000 });
 }
 
 /** `more` anew, for what the prefix has left of each revision. */
@@ -203,7 +218,7 @@ async function longPoll(rooms: WatchRooms, call: Call, query: WatchQuery): Promi
   const waiter = rooms.waker.wait(watch.handle, call.signal);
   try {
     for (;;) {
-      const { events, more } = nextEvents(watch, limits);
+      const { events, more } = nextEvents(rooms.catalog, watch, limits);
       const leftMs = endMs - performance.now();
       if (events.length > 0 || more || leftMs <= 0 || waiter.ended || call.signal.aborted) {
         return json(200, { events, revision: watch.reached, more });

@@ -34,6 +34,12 @@ export function durabilityHeaders({ mode, bucket }: Handle): Record<string, stri
   return { 'kv-durability': mode === 'write-back' ? `write-back; flushMs=${bucket.settings.flushMs}` : 'memory' };
 }
 
+/** What goes with the answer to any write: how safe it is, and whether it is a repeat's. */
+export const writeHeaders = (handle: Handle, replayed: boolean | undefined): Record<string, string> => ({
+  ...durabilityHeaders(handle),
+  ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
+});
+
 /** The answer to a write of one key. */
 export function wrote(handle: Handle, done: Done, location?: string): Reply {
   const { status, entry } = done.results[0]!;
