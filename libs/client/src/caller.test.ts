@@ -79,7 +79,7 @@ describe('a call', () => {
 
   test('whose service remembers no keys is not repeated when it may have happened', async () => {
     const { caller, requests } = scripted(['outcome_unknown']);
-    await expect(caller.call({ endpoint: kvEndpoints.createSnapshot })).rejects.toMatchObject({
+    await expect(caller.call({ endpoint: { ...kvEndpoints.createSnapshot, isKeyed: false } })).rejects.toMatchObject({
       code: 'outcome_unknown',
     });
     expect(keysOf(requests)).toEqual([undefined]);

@@ -261,6 +261,7 @@ export const snapshot = z.object({
   createdAt: z.string(),
   revision: z.number().int(),
   sizeBytes: z.number().int(),
+  madeBy: z.string().optional().describe('The idempotency key it was asked for with.'),
 });
 export type Snapshot = z.output<typeof snapshot>;
 
@@ -768,6 +769,7 @@ export const createSnapshot = operation({
   method: 'POST',
   path: '/v1/snapshots',
   query: noQuery,
+  headers: [header('Idempotency-Key', 'A repeat with the same key answers with the snapshot that the first one made.')],
   body: none,
   replies: [{ status: 201, description: 'The snapshot.', mediaType: 'application/json', schema: snapshot }],
   problems: ['disk_full'],

@@ -45,27 +45,38 @@ export class Snapshots {
     return found.filter((each) => each !== undefined).sort((a, b) => (a.id < b.id ? 1 : -1));
   }
 
-  /** @throws Problem `conflict` when there are as many as may be, `disk_full`. */
-  create(): Promise<Snapshot> {
+  /**
+   * @param idempotencyKey - Of an earlier call: its snapshot is the answer, for as long as it is kept.
+   * @throws Problem `conflict` when there are as many as may be, `disk_full`.
+   */
+  create(idempotencyKey?: string): Promise<{ snapshot: Snapshot; isReplay: boolean }> {
     return this.#inTurn(async () => {
-      const { folder, engines, now, max } = this.#options;
-      if ((await this.list()).length >= max) throw new Problem('conflict', `there are ${max} snapshots: delete one`);
-      const { revision } = engines.durable.view();
-      const createdAt = new Date(now()).toISOString();
-      const id = `${createdAt.replace(/[-:.]/g, '')}-${revision}`;
-      const unfinished = join(folder.snapshots, `${id}.unfinished`);
-      try {
-        await this.#removeUnfinished();
-        await this.#copyEngines(unfinished);
-        const snapshot = { id, createdAt, revision, sizeBytes: await sizeOf(unfinished) };
-        await writeDurably(join(unfinished, DESCRIPTION), JSON.stringify(snapshot));
-        await rename(unfinished, join(folder.snapshots, id));
-        return snapshot;
-      } catch (error) {
-        await rm(unfinished, { recursive: true, force: true });
-        throw error instanceof Problem ? error : diskProblem(error);
-      }
+      const present = await this.list();
+      const made = idempotencyKey === undefined ? undefined : present.find((each) => each.madeBy === idempotencyKey);
+      if (made !== undefined) return { snapshot: made, isReplay: true };
+      const { max } = this.#options;
+      if (present.length >= max) throw new Problem('conflict', `there are ${max} snapshots: delete one`);
+      return { snapshot: await this.#copy(idempotencyKey), isReplay: false };
     });
+  }
+
+  async #copy(madeBy: string | undefined): Promise<Snapshot> {
+    const { folder, engines, now } = this.#options;
+    const { revision } = engines.durable.view();
+    const createdAt = new Date(now()).toISOString();
+    const id = `${createdAt.replace(/[-:.]/g, '')}-${revision}`;
+    const unfinished = join(folder.snapshots, `${id}.unfinished`);
+    try {
+      await this.#removeUnfinished();
+      await this.#copyEngines(unfinished);
+      const snapshot = { id, createdAt, revision, sizeBytes: await sizeOf(unfinished), madeBy };
+      await writeDurably(join(unfinished, DESCRIPTION), JSON.stringify(snapshot));
+      await rename(unfinished, join(folder.snapshots, id));
+      return snapshot;
+    } catch (error) {
+      await rm(unfinished, { recursive: true, force: true });
+      throw error instanceof Problem ? error : diskProblem(error);
+    }
   }
 
   /** @throws Problem `snapshot_not_found`. */

@@ -30,7 +30,7 @@ export const kvEndpoints = {
   import: endpoint('import', `POST ${KEYS}:import`, { streams: true, idempotent: true }),
   compact: endpoint('compact', `POST ${KEYS}:compact`, { idempotent: true }),
   listSnapshots: endpoint('listSnapshots', 'GET /v1/snapshots'),
-  createSnapshot: endpoint('createSnapshot', 'POST /v1/snapshots'),
+  createSnapshot: endpoint('createSnapshot', 'POST /v1/snapshots', { isKeyed: true }),
   deleteSnapshot: endpoint('deleteSnapshot', 'DELETE /v1/snapshots/{id}'),
   restoreSnapshot: endpoint('restoreSnapshot', 'POST /v1/snapshots/{id}:restore', { idempotent: true }),
 } as const;

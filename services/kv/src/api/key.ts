@@ -1,4 +1,5 @@
 /** Keys and buckets as callers write them. */
+import { bytesOfText, percentEncode, textOfBytes } from '@plinth/contracts/byte-string';
 import { BUCKET_NAME, LIMITS } from '@plinth/contracts/kv';
 import { Problem } from '@plinth/problem';
 import { printable } from '../core/operations.ts';
@@ -34,14 +35,12 @@ export function legalBucket(name: string): string {
   });
 }
 
-/** The bytes of a text in UTF-8. */
+/** The bytes of a text in UTF-8. @throws Problem `invalid_key` for half a surrogate pair, which has none. */
 export function bytesOf(text: string): ByteString {
-  // Most keys are ASCII, and those are their own bytes.
-  return isAscii(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
+  const bytes = bytesOfText(text);
+  if (bytes !== undefined) return bytes;
+  throw new Problem('invalid_key', `${JSON.stringify(text)} holds half a surrogate pair, which has no UTF-8`);
 }
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: every ASCII byte is one char and the same byte.
-const isAscii = (text: string): boolean => /^[\x00-\x7f]*$/.test(text);
 
 /** A key in JSON. The schema has seen to it that there is exactly one of the two. */
 export function keyOf({ key, keyBase64 }: { key?: string | undefined; keyBase64?: string | undefined }): ByteString {
@@ -50,15 +49,9 @@ export function keyOf({ key, keyBase64 }: { key?: string | undefined; keyBase64?
 
 /** A key for JSON: as text when its bytes are UTF-8. */
 export function keyMembers(key: ByteString): { key: string } | { keyBase64: string } {
-  if (isAscii(key)) return { key };
-  const bytes = Buffer.from(key, 'latin1');
-  const text = bytes.toString('utf8');
-  return Buffer.from(text, 'utf8').equals(bytes) ? { key: text } : { keyBase64: bytes.toString('base64') };
+  const text = textOfBytes(key);
+  return text === undefined ? { keyBase64: Buffer.from(key, 'latin1').toString('base64') } : { key: text };
 }
 
-/** A key in a URL: bytes percent-encoded, slashes as they are. */
-export const keyInUrl = (key: ByteString): string =>
-  key.replace(
-    /[^A-Za-z0-9\-._~!$&'()*+,;=:@/]/g,
-    (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`,
-  );
+/** A key in a URL: what may stand in a path stays as it is (RFC 3986 pchar, and slashes), other bytes are encoded. */
+export const keyInUrl = (key: ByteString): string => key.replace(/[^A-Za-z0-9\-._~!$&'()*+,;=:@/]/g, percentEncode);

@@ -21,6 +21,14 @@ afterEach(async () => {
 });
 
 describe('snapshots', () => {
+  test('asked for twice with one idempotency key, one is made', async () => {
+    const ask = () => kv.post('/v1/snapshots', undefined, { 'idempotency-key': 'once' });
+    const [first, again] = [await ask(), await ask()];
+    expect(again.json).toEqual(first.json);
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    expect((await kv.get('/v1/snapshots')).json.snapshots).toHaveLength(1);
+  });
+
   test('a restore brings back every value, type, end of life and bucket, of durable and of write-back buckets', async () => {
     await kv.bucket('wb', { mode: 'write-back', flushMs: 20 });
     await kv.wrote('/v1/kv/all/kept', 'old', { 'content-type': 'text/plain', 'kv-meta-owner': 'ann', 'kv-ttl': '1h' });
