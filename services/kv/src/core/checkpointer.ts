@@ -1,9 +1,10 @@
 /**
  * Lets the store follow the log: a checkpoint when enough has gathered or enough time has passed, after which the log
  * is trimmed. When the disk refuses, what is not in the store stays in memory and in the log, and it is tried again;
- * when too much has gathered, writes are refused until there is room.
+ * when too much has gathered, because the disk refuses or because it is slower than the writes, those are refused
+ * until there is room.
  */
-import type { Problem } from '@plinth/problem';
+import { Problem } from '@plinth/problem';
 import type { Log } from '../store/log.ts';
 import type { Store } from '../store/store.ts';
 import { diskProblem } from './commit-queue.ts';
@@ -15,9 +16,10 @@ export interface CheckpointerOptions {
   bytes: number;
   /** Checkpoint at the latest this long after the first change. */
   intervalMs: number;
-  /** Refuse writes when a failing disk has let so many bytes gather. */
+  /** Refuse writes when so many bytes have gathered. */
   bytesMax: number;
-  refuse: (problem: Problem | undefined) => void;
+  /** Refuses writes with a problem; undefined: takes them again. */
+  pause: (problem: Problem | undefined) => void;
   report: (error: unknown) => void;
 }
 
@@ -28,7 +30,9 @@ export class Checkpointer {
   readonly #options: CheckpointerOptions;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
-  #failed = false;
+  /** Why the last one failed, if it did. */
+  #failure: { error: unknown } | undefined;
+  #stopped = false;
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
@@ -36,10 +40,11 @@ export class Checkpointer {
 
   /** To be called after each step. */
   stepped(): void {
-    const { store, bytes, bytesMax, intervalMs, refuse } = this.#options;
-    if (this.#failed && store.pendingBytes > bytesMax) refuse(diskProblem({ code: 'ENOSPC' }));
-    if (store.pendingBytes >= bytes && !this.#failed) void this.#begin();
-    else if (this.#timer === undefined && store.pendingBytes > 0) this.#schedule(intervalMs);
+    const { store, bytes, bytesMax, intervalMs, pause } = this.#options;
+    const { pendingBytes } = store;
+    if (pendingBytes > bytesMax) pause(this.#noRoom());
+    if (pendingBytes >= bytes && this.#failure === undefined) void this.#begin();
+    else if (pendingBytes > 0) this.#schedule(intervalMs);
   }
 
   /** Resolves when everything so far is in the store, or rejects with the disk's reason. */
@@ -50,36 +55,48 @@ export class Checkpointer {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#running;
   }
 
+  #noRoom(): Problem {
+    if (this.#failure !== undefined) return diskProblem(this.#failure.error);
+    return new Problem('overloaded', 'the disk is slower than the writes; they wait for it', { retryAfterMs: 1_000 });
+  }
+
+  /** One timer: whoever asked first is served first. */
   #schedule(ms: number): void {
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      void this.#begin();
-    }, ms);
+    if (this.#timer !== undefined || this.#stopped) return;
+    this.#timer = setTimeout(() => void this.#begin(), ms);
     this.#timer.unref();
   }
 
   #begin(): Promise<void> {
     this.#running ??= this.#attempt().finally(() => {
       this.#running = undefined;
+      this.#goOn();
     });
     return this.#running;
   }
 
   async #attempt(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     try {
       await this.now();
-      if (this.#failed) this.#options.refuse(undefined);
-      this.#failed = false;
+      this.#failure = undefined;
     } catch (error) {
-      if (!this.#failed) this.#options.report(error);
-      this.#failed = true;
-      this.#schedule(RETRY_MS);
+      if (this.#failure === undefined) this.#options.report(error);
+      this.#failure = { error };
     }
+  }
+
+  /** What came meanwhile, or could not be written, has its time as well. */
+  #goOn(): void {
+    const { store, bytes, bytesMax, intervalMs, pause } = this.#options;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (store.pendingBytes <= bytesMax) pause(undefined);
+    if (this.#failure !== undefined) this.#schedule(RETRY_MS);
+    else if (store.pendingBytes > 0) this.#schedule(store.pendingBytes >= bytes ? 0 : intervalMs);
   }
 }

@@ -6,6 +6,7 @@ import type { BucketSettings } from '@plinth/contracts/kv';
 import type { Problem } from '@plinth/problem';
 import { Packr } from 'msgpackr';
 import type { ByteString } from '../store/store.ts';
+import { patchFromText, patchToText } from './merge-patch.ts';
 
 /** When an entry ends: after so long, or at that time. */
 export type Life = { ttlMs: number } | { expiresAtMs: number };
@@ -84,8 +85,11 @@ export type Command =
   | { do: 'compact'; bucket: number; revision: number; limit: number }
   /** Time has passed: what is due goes. */
   | { do: 'tick' }
-  /** No revision up to this one is ever given again. `forgetPast`: and nothing before it can be read any more. */
-  | { do: 'reserve'; revision: number; forgetPast?: boolean | undefined };
+  /**
+   * No revision up to this one, and no bucket id up to `bucket`, is ever given again. `forgetPast`: and nothing before
+   * this revision can be read any more.
+   */
+  | { do: 'reserve'; revision: number; bucket?: number | undefined; forgetPast?: boolean | undefined };
 
 /** What one operation came to. */
 export interface OperationResult {
@@ -140,13 +144,26 @@ export interface CommandRecord {
 
 const packr = new Packr({ useRecords: true, variableMapSize: true });
 
-/** The record as bytes, valid until the next call. */
-export function encodeCommands(record: CommandRecord): Uint8Array {
-  return packr.pack(record);
+/** The record as bytes of its own. Never throws: whatever a caller can send has a form in the log. */
+export function encodeCommands({ timeMs, commands }: CommandRecord): Uint8Array {
+  return packr.pack({ timeMs, commands: commands.map((command) => withPatches(command, patchToText)) });
 }
 
+/** Values are views into `body`. */
 export function decodeCommands(body: Uint8Array): CommandRecord {
-  return packr.unpack(body) as CommandRecord;
+  const { timeMs, commands } = packr.unpack(body) as CommandRecord;
+  return { timeMs, commands: commands.map((command) => withPatches(command, patchFromText)) };
+}
+
+/** The command with its patches in another form; most have none and stay as they are. */
+function withPatches(command: Command, form: (patch: unknown) => unknown): Command {
+  const formed = <T extends Operation>(operation: T): T =>
+    operation.op === 'patch' ? { ...operation, patch: form(operation.patch) } : operation;
+  if (command.do === 'operation') {
+    return command.operation.op === 'patch' ? { ...command, operation: formed(command.operation) } : command;
+  }
+  if (command.do !== 'transaction') return command;
+  return { ...command, onTrue: command.onTrue.map(formed), onFalse: command.onFalse.map(formed) };
 }
 
 export const encodeStored = (value: unknown): Uint8Array => Buffer.from(packr.pack(value));

@@ -8,6 +8,7 @@
  * Before it is taken a command can still be given up ("did not happen"); after that only its outcome can become
  * unknown, when the disk does not answer in time.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Problem } from '@plinth/problem';
 import type { Log } from '../store/log.ts';
 import type { LogPosition } from '../store/store.ts';
@@ -58,6 +59,8 @@ const WAITING_BYTES_MAX = 64 * 1_048_576;
 /** Bounds of one group: a record is encoded, applied and answered without pause. */
 const GROUP_COMMANDS_MAX = 1_000;
 const GROUP_BYTES_MAX = 8 * 1_048_576;
+/** While the disk is slow, how often those who wait are looked at: the most a deadline is answered late by. */
+const LOOK_EVERY_MS = 100;
 
 export interface CommitQueueOptions {
   /** Undefined: nothing is logged. */
@@ -76,13 +79,17 @@ export class CommitQueue {
   #waitingCommands = 0;
   #waitingBytes = 0;
   #running = false;
-  #refusal: Problem | undefined;
+  /** Why nothing is taken any more: stopping, or a log that is broken. */
+  #closed: Problem | undefined;
+  /** Why nothing is taken for now: no room. */
+  #paused: Problem | undefined;
   #idle: (() => void)[] = [];
-  #position: LogPosition;
+  /** Where the last record ends, if there is no log to say so. */
+  #end: LogPosition;
 
   constructor(options: CommitQueueOptions, position: LogPosition) {
     this.#options = options;
-    this.#position = position;
+    this.#end = position;
   }
 
   /**
@@ -92,7 +99,7 @@ export class CommitQueue {
    * `outcome_unknown`: they may have.
    */
   submit(commands: readonly Command[], options: SubmitOptions = {}): Promise<Outcome[]> {
-    const refusal = this.#refusal ?? this.#overload(commands.length, options.bytes ?? 0);
+    const refusal = this.refusal ?? this.#overload(commands.length, options.bytes ?? 0);
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const { bytes = 0, deadlineMs = Infinity, signal, context } = options;
@@ -104,13 +111,24 @@ export class CommitQueue {
     });
   }
 
-  /** From now on every command is refused with this; undefined: taken again. */
-  refuse(problem: Problem | undefined): void {
-    this.#refusal = problem;
+  /** Refuses new commands with this until it is called with undefined. */
+  pause(problem: Problem | undefined): void {
+    this.#paused = problem;
+  }
+
+  /** Refuses new commands for good; those that wait are still done. */
+  close(problem: Problem): void {
+    this.#closed ??= problem;
+  }
+
+  /** Refuses new commands for good and those that wait: the log takes nothing any more. */
+  fail(problem: Problem): void {
+    this.close(problem);
+    this.#dropWaiting(() => problem);
   }
 
   get refusal(): Problem | undefined {
-    return this.#refusal;
+    return this.#closed ?? this.#paused;
   }
 
   get waiting(): number {
@@ -143,7 +161,7 @@ export class CommitQueue {
       const waiting = this.#take();
       if (waiting.length === 0 && previous === undefined) break;
       const appending = waiting.length > 0 ? this.#append(waiting) : undefined;
-      if (previous !== undefined) this.#settle(previous);
+      if (previous !== undefined) await this.#settle(previous);
       previous = await appending;
     }
     this.#running = false;
@@ -159,27 +177,42 @@ export class CommitQueue {
     for (const waiting of this.#waiting) {
       if (commands > 0 && (commands + waiting.commands.length > GROUP_COMMANDS_MAX || bytes > GROUP_BYTES_MAX)) break;
       looked += 1;
-      if (givenUp(waiting, now)) continue;
-      taken.push(waiting);
-      commands += waiting.commands.length;
-      bytes += waiting.bytes;
+      const gaveUp = whyGivenUp(waiting, now);
+      if (gaveUp === undefined) {
+        taken.push(waiting);
+        commands += waiting.commands.length;
+        bytes += waiting.bytes;
+      } else waiting.reject(gaveUp);
     }
-    for (const { commands, bytes } of this.#waiting.splice(0, looked)) {
-      this.#waitingCommands -= commands.length;
-      this.#waitingBytes -= bytes;
-    }
+    for (const gone of this.#waiting.splice(0, looked)) this.#uncount(gone);
     return taken;
+  }
+
+  /** Refuses those among the waiting for whom there is a reason. */
+  #dropWaiting(reason: (waiting: Waiting) => Problem | undefined): void {
+    this.#waiting = this.#waiting.filter((waiting) => {
+      const problem = reason(waiting);
+      if (problem === undefined) return true;
+      this.#uncount(waiting);
+      waiting.reject(problem);
+      return false;
+    });
+  }
+
+  #uncount({ commands, bytes }: Waiting): void {
+    this.#waitingCommands -= commands.length;
+    this.#waitingBytes -= bytes;
   }
 
   /** @returns The group once it is in the log, or undefined when the disk refused and all of it was told so. */
   async #append(waiting: readonly Waiting[]): Promise<Group | undefined> {
-    const { log, now, observer, commitTimeoutMs } = this.#options;
+    const { log, now, observer } = this.#options;
     const record: CommandRecord = { timeMs: now(), commands: waiting.flatMap(({ commands }) => commands) };
     const body = log === undefined ? undefined : encodeCommands(record);
     const callers = waiting.flatMap(({ caller }) => caller ?? []);
     const ended = observer?.began(callers, record.commands.length, body?.length ?? 0) ?? (() => {});
-    if (log === undefined || body === undefined) return { waiting, record, end: this.#position + 1, ended };
-    const slow = setTimeout(() => rejectAll(waiting, outcomeUnknown(commitTimeoutMs)), commitTimeoutMs);
+    if (log === undefined || body === undefined) return { waiting, record, end: ++this.#end, ended };
+    const answered = this.#watchDisk(waiting);
     try {
       return { waiting, record, end: await log.append([body]), ended };
     } catch (error) {
@@ -188,37 +221,48 @@ export class CommitQueue {
       ended(problem);
       return undefined;
     } finally {
-      clearTimeout(slow);
+      answered();
     }
+  }
+
+  /** Until the disk answers: tells callers in time what can be told without it. @returns To be called then. */
+  #watchDisk(underWay: readonly Waiting[]): () => void {
+    const { now, commitTimeoutMs } = this.#options;
+    const slow = setTimeout(() => rejectAll(underWay, outcomeUnknown(commitTimeoutMs)), commitTimeoutMs);
+    const look = setInterval(() => this.#dropWaiting((waiting) => whyGivenUp(waiting, now())), LOOK_EVERY_MS);
+    return () => {
+      clearTimeout(slow);
+      clearInterval(look);
+    };
   }
 
   /** The log cannot tell what is on the disk any more: nothing more may be promised until it is opened anew. */
   #break(): Problem {
-    this.refuse(new Problem('unavailable', 'the log met an error it could not undo; the service must be restarted'));
+    this.fail(new Problem('unavailable', 'the log met an error it could not undo; the service must be restarted'));
     return new Problem(
       'outcome_unknown',
       'the disk failed during the write; it may or may not be found after a restart',
     );
   }
 
-  #settle({ waiting, record, end, ended }: Group): void {
+  async #settle({ waiting, record, end, ended }: Group): Promise<void> {
     const outcomes = this.#options.apply(end, record);
-    this.#position = end;
     let at = 0;
     for (const { commands, resolve } of waiting) {
       resolve(outcomes.slice(at, at + commands.length));
       at += commands.length;
     }
     ended();
+    // A disk lets others have their turn; without one, callers that answer each answer with a write would have them all.
+    if (this.#options.log === undefined) await nextTurn();
   }
 }
 
 const isBroken = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'LOG_BROKEN';
 
-function givenUp({ signal, deadlineMs, reject }: Waiting, now: number): boolean {
-  if (!signal?.aborted && deadlineMs > now) return false;
-  reject(new Problem('deadline_exceeded', 'the caller gave up before the write was begun; it did not happen'));
-  return true;
+function whyGivenUp({ signal, deadlineMs }: Waiting, now: number): Problem | undefined {
+  if (!signal?.aborted && deadlineMs > now) return undefined;
+  return new Problem('deadline_exceeded', 'the caller gave up before the write was begun; it did not happen');
 }
 
 function rejectAll(waiting: readonly Waiting[], problem: Problem): void {

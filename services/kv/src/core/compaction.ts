@@ -11,10 +11,12 @@ import {
   type ChangeRecord,
   decodeRecord,
   decodeVersion,
+  expiryKey,
   indexKey,
   parseRecordKey,
   recordKey,
   recordsFrom,
+  userKeyOf,
   versionKey,
 } from './layout.ts';
 
@@ -29,23 +31,23 @@ interface Visited {
  *
  * @returns How many versions were removed.
  */
-export function compactBucket({ store }: { store: Store }, bucket: BucketState, target: number, limit: number): number {
-  const visited = visit(store, bucket, target, limit);
+export function compactBucket(store: Store, bucket: BucketState, target: number, limit: number): number {
+  const goal = Math.min(target, bucket.revision);
+  const visited = visit(store, bucket, goal, limit);
   let removed = 0;
   for (const at of visited) removed += forgetBefore(store, bucket, at);
   const last = visited.at(-1);
-  bucket.compactedRevision = Math.max(
-    bucket.compactedRevision,
-    visited.length < limit || last === undefined ? Math.min(target, bucket.revision) : last.revision,
-  );
-  bucket.compactedTimeMs = last?.record.timeMs ?? bucket.compactedTimeMs;
+  const reached = visited.length < limit || last === undefined ? goal : last.revision;
+  bucket.visitedRevision = Math.max(bucket.visitedRevision, reached);
+  bucket.compactedRevision = Math.max(bucket.compactedRevision, reached);
+  bucket.compactedTimeMs = Math.max(bucket.compactedTimeMs, last?.record.timeMs ?? 0);
   return removed;
 }
 
 function visit(store: Store, bucket: BucketState, target: number, limit: number): Visited[] {
   const visited: Visited[] = [];
   const rows = store.range('records', {
-    start: recordsFrom(bucket.id, bucket.compactedRevision + 1),
+    start: recordsFrom(bucket.id, bucket.visitedRevision + 1),
     end: recordsFrom(bucket.id, target + 1),
   });
   for (const { key, value } of rows) {
@@ -97,18 +99,31 @@ function forgetVersion(store: Store, bucket: number, key: ByteString, revision: 
   store.remove('versions', versionKey(bucket, key, revision));
 }
 
-/** Removes up to `limit` rows of a dropped bucket. Rows in the order of expiry go when they are due. */
+/** Removes up to `limit` rows of a dropped bucket. Idempotency keys are at last forgotten in the order of their end. */
 export function sweepBucket(store: Store, bucket: number, limit: number): number {
-  let removed = 0;
-  for (const table of ['index', 'versions', 'records'] as const) {
+  let removed = removeEntries(store, bucket, limit);
+  for (const table of ['versions', 'records'] as const) {
     removed += removeFirst(store, table, key32(bucket), key32(bucket + 1), limit - removed);
   }
   return removed + removeFirst(store, 'idempotency', `k${key32(bucket)}`, `k${key32(bucket + 1)}`, limit - removed);
 }
 
+/** Rows of the index, each with its place in the order of expiry: that may be a hundred years away. */
+function removeEntries(store: Store, bucket: number, limit: number): number {
+  const entries: { key: ByteString; expiresAtMs: number }[] = [];
+  for (const { key, value } of store.range('index', { start: key32(bucket), end: key32(bucket + 1) })) {
+    if (entries.push({ key, expiresAtMs: decodeVersion(value).expiresAtMs }) >= limit) break;
+  }
+  for (const { key, expiresAtMs } of entries) {
+    store.remove('index', key);
+    if (expiresAtMs > 0) store.remove('expiry', expiryKey(expiresAtMs, bucket, userKeyOf(key)));
+  }
+  return entries.length;
+}
+
 function removeFirst(
   store: Store,
-  table: 'index' | 'versions' | 'records' | 'idempotency',
+  table: 'versions' | 'records' | 'idempotency',
   start: ByteString,
   end: ByteString,
   limit: number,

@@ -3,6 +3,7 @@
  * agree the machine commits it as one revision, and when one refuses it is simply forgotten. A key that is written
  * several times in one command changes once.
  */
+import { LIMITS } from '@plinth/contracts/kv';
 import type { ByteString } from '../store/store.ts';
 import { isLive, type Version } from './layout.ts';
 
@@ -15,7 +16,8 @@ export interface Content {
 /** Reads what is there now. The machine, to a draft. */
 export interface Present {
   version(key: ByteString): Version | undefined;
-  content(key: ByteString, version: Version): Content;
+  /** The value is a view into the store: good until something changes. */
+  content(version: Version): Content;
   /** Live keys from `start` to `end`, at most `limit`. */
   keys(start: ByteString, end: ByteString | undefined, limit: number): ByteString[];
 }
@@ -33,6 +35,10 @@ export interface Pending {
 export class Draft {
   readonly timeMs: number;
   readonly pending = new Map<ByteString, Pending>();
+  /** Keys this command has put: what a range finds beside the keys of the store. */
+  readonly #made = new Set<ByteString>();
+  /** How many more keys of ranges this command may look at: one command is applied without pause. */
+  #rangeKeysLeft: number = LIMITS.rangeDeleteKeysMax;
   readonly #present: Present;
 
   constructor(present: Present, timeMs: number) {
@@ -57,7 +63,7 @@ export class Draft {
     const { change } = this.#open(key);
     if (change !== undefined) return change.type === 'put' ? change.content : undefined;
     const before = this.before(key);
-    return before && this.#present.content(key, before);
+    return before && this.#present.content(before);
   }
 
   /** When it expires as far as this command has come; 0: never, or it does not exist. */
@@ -67,7 +73,13 @@ export class Draft {
     return this.before(key)?.expiresAtMs ?? 0;
   }
 
+  /** True when what the key holds is the doing of this command, so that it has no revision yet. */
+  hasChanged(key: ByteString): boolean {
+    return this.#open(key).change !== undefined;
+  }
+
   put(key: ByteString, content: Content, expiresAtMs: number): void {
+    this.#made.add(key);
     this.#open(key).change = { type: 'put', content, expiresAtMs };
   }
 
@@ -78,13 +90,16 @@ export class Draft {
     return true;
   }
 
-  /** Keys of a range that existed as the command began, at most `limit`, and those it has made there. */
-  keys(start: ByteString, end: ByteString | undefined, limit: number): ByteString[] {
-    const keys = new Set(this.#present.keys(start, end, limit));
-    for (const key of this.pending.keys()) {
-      if (key >= start && (end === undefined || key < end)) keys.add(key);
-    }
-    return [...keys].filter((key) => this.exists(key));
+  /** Keys of a range as far as this command has come; `more`: there may be others, but it has looked at enough. */
+  keys(start: ByteString, end: ByteString | undefined): { keys: ByteString[]; more: boolean } {
+    const left = this.#rangeKeysLeft;
+    const present = left === 0 ? [] : this.#present.keys(start, end, left + 1);
+    const more = left === 0 || present.length > left;
+    if (present.length > left) present.length = left;
+    this.#rangeKeysLeft -= present.length;
+    const keys = new Set(present);
+    for (const key of this.#made) if (key >= start && (end === undefined || key < end)) keys.add(key);
+    return { keys: [...keys].filter((key) => this.exists(key)), more };
   }
 
   #open(key: ByteString): Pending {

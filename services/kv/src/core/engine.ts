@@ -35,6 +35,9 @@ export interface EngineOptions {
   commitTimeoutMs: number;
 }
 
+/** The longest that `flushMs` can be. */
+const FLUSH_MS_MAX = 60_000;
+
 export class Engine {
   readonly machine: Machine;
   readonly hub = new WatchHub();
@@ -62,7 +65,7 @@ export class Engine {
       store,
       log,
       ...options.checkpoint,
-      refuse: (problem) => this.#queue.refuse(problem),
+      pause: (problem) => this.#queue.pause(problem),
       report: (error) => report('checkpoint', error),
     });
     this.#housekeeper = new Housekeeper({
@@ -113,8 +116,9 @@ export class Engine {
   /** Within the shortest `flushMs` of any bucket. */
   #flushSoon(): void {
     if (this.#flushTimer !== undefined) return;
-    const waits = [...this.machine.buckets.values()].map(({ settings }) => settings.flushMs);
-    this.#flushTimer = setTimeout(() => void this.#flush(), Math.min(...waits, 1_000));
+    let waitMs = FLUSH_MS_MAX;
+    for (const { settings } of this.machine.buckets.values()) waitMs = Math.min(waitMs, settings.flushMs);
+    this.#flushTimer = setTimeout(() => void this.#flush(), waitMs);
   }
 
   async #flush(): Promise<void> {
@@ -124,7 +128,7 @@ export class Engine {
     } catch (error) {
       // The system forgets what it could not write, so a second try would prove nothing.
       this.#options.report('flush', error);
-      this.#queue.refuse(diskProblem(error));
+      this.#queue.fail(diskProblem(error));
     }
   }
 
@@ -170,14 +174,16 @@ export class Engine {
 
   /** Refuses new writes, lets those under way end, brings the store up to date and closes both. */
   async stop(reason = new Problem('stopping', 'the service is stopping', { retryAfterMs: 1_000 })): Promise<void> {
+    const { log, report } = this.#options;
     this.#housekeeper.stop();
-    this.#queue.refuse(reason);
+    this.#queue.close(reason);
     await this.#queue.idle();
     clearTimeout(this.#flushTimer);
     await this.#checkpointer.stop();
-    await this.#options.log?.flush();
-    await this.checkpoint().catch((error) => this.#options.report('last checkpoint', error));
-    await this.#options.log?.close();
+    // A disk that refuses is no reason to leave anything open: what was promised is in the log already.
+    await log?.flush().catch((error) => report('last flush', error));
+    await this.checkpoint().catch((error) => report('last checkpoint', error));
+    await log?.close().catch((error) => report('closing the log', error));
     await this.store.close();
   }
 }

@@ -2,6 +2,7 @@
  * What has to happen without anybody asking: expiry at its time, compaction of what is past its keeping, removal of
  * dropped buckets. It only proposes commands; the machine decides, so a replay decides the same.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BucketState } from './bucket.ts';
 import type { Command, Done } from './command.ts';
 import type { Machine } from './machine.ts';
@@ -13,13 +14,16 @@ export interface HousekeeperOptions {
   submit: (command: Command) => Promise<Done>;
   /** Commands that wait: housekeeping steps back while there is real work. */
   waiting: () => number;
+  /** Told of the first of several failures in a row. */
   report: (error: unknown) => void;
 }
 
 /** Entries that expire close together go in one record; readers see each gone at its very millisecond anyway. */
 const TICK_GAP_MS = 50;
-/** Longest sleep between looks at the clock, so that a clock that was set is noticed. */
-const TICK_MAX_MS = 1_000;
+/** Longest sleep between looks, so that an entry written meanwhile, or a clock that was set, is noticed. */
+const TICK_MAX_MS = 100;
+/** After a refusal: the disk is full, say. */
+const RETRY_MS = 1_000;
 const COMPACT_EVERY_MS = 1_000;
 /** Records a compaction visits at once: about a millisecond of work. */
 const COMPACT_RECORDS = 500;
@@ -30,6 +34,7 @@ export class Housekeeper {
   readonly #options: HousekeeperOptions;
   #tick: NodeJS.Timeout | undefined;
   #compaction: NodeJS.Timeout | undefined;
+  #failed = false;
   #stopped = false;
 
   constructor(options: HousekeeperOptions) {
@@ -37,7 +42,7 @@ export class Housekeeper {
   }
 
   start(): void {
-    this.#scheduleTick();
+    this.#scheduleTick(this.#untilDueMs());
     this.#scheduleCompaction();
   }
 
@@ -47,63 +52,86 @@ export class Housekeeper {
     clearTimeout(this.#compaction);
   }
 
-  #scheduleTick(): void {
+  // ------------------------------------------------------------ what is due
+
+  #untilDueMs(): number {
+    const { machine, now } = this.#options;
+    return Math.min(Math.max(machine.nextDueMs() - now(), TICK_GAP_MS), TICK_MAX_MS);
+  }
+
+  #scheduleTick(ms: number): void {
     if (this.#stopped) return;
-    const wait = this.#options.machine.nextDueMs() - this.#options.now();
-    this.#tick = setTimeout(() => void this.#ticked(), Math.min(Math.max(wait, TICK_GAP_MS), TICK_MAX_MS));
+    this.#tick = setTimeout(() => void this.#ticked(), ms);
     this.#tick.unref();
   }
 
   async #ticked(): Promise<void> {
-    const { machine, now, submit } = this.#options;
-    if (machine.nextDueMs() <= now()) await this.#attempt(() => submit({ do: 'tick' }));
-    this.#scheduleTick();
+    if (!this.#isDue()) return this.#scheduleTick(this.#untilDueMs());
+    const done = await this.#propose({ do: 'tick' });
+    if (done === undefined) return this.#scheduleTick(RETRY_MS);
+    // One record sweeps a bounded number: the rest goes at once, or writes would outrun it.
+    this.#scheduleTick(this.#isDue() ? 0 : this.#untilDueMs());
   }
+
+  #isDue(): boolean {
+    const { machine, now } = this.#options;
+    return machine.nextDueMs() <= now();
+  }
+
+  // ------------------------------------------------------------ the past, and what was dropped
 
   #scheduleCompaction(): void {
     if (this.#stopped) return;
-    this.#compaction = setTimeout(() => void this.#compact(), COMPACT_EVERY_MS);
+    this.#compaction = setTimeout(() => void this.#tidyAll(), COMPACT_EVERY_MS);
     this.#compaction.unref();
   }
 
-  async #compact(): Promise<void> {
+  async #tidyAll(): Promise<void> {
     for (const bucket of [...this.#options.machine.buckets.values()]) {
-      await this.#attempt(() => this.#tidy(bucket));
+      if (this.#stopped) return;
+      await this.#tidy(bucket);
+      await nextTurn();
     }
     this.#scheduleCompaction();
   }
 
   async #tidy(bucket: BucketState): Promise<void> {
-    const { submit } = this.#options;
-    for (;;) {
-      if (this.#stopped) return;
+    while (!this.#stopped) {
       const command = bucket.dropped ? sweep(bucket) : this.#compactionOf(bucket);
-      if (command === undefined) return;
-      const { more } = await submit(command);
-      if (!more || this.#options.waiting() > BUSY_COMMANDS) return;
+      const done = command && (await this.#propose(command));
+      if (!done?.more || this.#options.waiting() > BUSY_COMMANDS) return;
     }
   }
 
   #compactionOf(bucket: BucketState): Command | undefined {
-    const { machine, now } = this.#options;
-    const { id, settings, compactedRevision } = bucket;
-    const crowded = bucket.pastVersions > settings.historyRevisionsMax;
-    const revision = crowded
-      ? bucket.revision
-      : viewAtTime(machine.store, bucket, now() - settings.historyMs, present(machine)).revision;
-    if (revision <= compactedRevision) return undefined;
-    return { do: 'compact', bucket: id, revision, limit: COMPACT_RECORDS };
+    if (bucket.visitedRevision >= bucket.revision) return undefined;
+    const revision = Math.min(this.#forgettable(bucket), bucket.revision);
+    if (revision <= bucket.visitedRevision) return undefined;
+    return { do: 'compact', bucket: bucket.id, revision, limit: COMPACT_RECORDS };
   }
 
-  async #attempt(work: () => Promise<unknown>): Promise<void> {
+  /** The revision up to which nobody has a right to the past. */
+  #forgettable(bucket: BucketState): number {
+    const { machine, now } = this.#options;
+    const { settings, pastVersions, compactedRevision, compactedTimeMs, revision } = bucket;
+    if (pastVersions > settings.historyRevisionsMax) return revision;
+    const keptFromMs = now() - settings.historyMs;
+    if (keptFromMs < compactedTimeMs) return compactedRevision;
+    return viewAtTime(machine.store, bucket, keptFromMs, machine).revision;
+  }
+
+  /** @returns Undefined when it was refused. */
+  async #propose(command: Command): Promise<Done | undefined> {
     try {
-      await work();
+      const done = await this.#options.submit(command);
+      this.#failed = false;
+      return done;
     } catch (error) {
-      if (!this.#stopped) this.#options.report(error);
+      if (!this.#failed && !this.#stopped) this.#options.report(error);
+      this.#failed = true;
+      return undefined;
     }
   }
 }
 
 const sweep = (bucket: BucketState): Command => ({ do: 'sweepBucket', bucket: bucket.id, limit: SWEEP_ROWS });
-
-const present = ({ revision, timeMs }: Machine) => ({ revision, timeMs });

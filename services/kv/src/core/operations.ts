@@ -1,9 +1,10 @@
 /** What each operation does to a draft, or why it refuses. */
-import { type BucketSettings, LIMITS } from '@plinth/contracts/kv';
-import { Problem } from '@plinth/problem';
+import type { BucketSettings } from '@plinth/contracts/kv';
+import { grouped, Problem } from '@plinth/problem';
 import type { ByteString } from '../store/store.ts';
 import type { Check, Condition, IncrOperation, Life, Operation, OperationResult, PutOperation } from './command.ts';
 import type { Content, Draft } from './draft.ts';
+import { isTooDeep, JSON_DEPTH_MAX, mergePatch } from './merge-patch.ts';
 
 export interface Rules {
   draft: Draft;
@@ -51,7 +52,8 @@ function put({ key, value, contentType, metadata, life }: PutOperation, { draft,
 function touch(key: ByteString, life: Life | undefined, { draft }: Rules): Verdict {
   const content = draft.content(key);
   if (content === undefined) return keyNotFound(key);
-  draft.put(key, content, endOf(life, draft.timeMs));
+  // The bytes belong to the store and other changes of this command may come first: copied.
+  draft.put(key, { ...content, value: Buffer.from(content.value) }, endOf(life, draft.timeMs));
   return { status: 204 };
 }
 
@@ -68,7 +70,9 @@ function incr(operation: IncrOperation, { draft, settings }: Rules): Verdict {
       members: { value: from },
     });
   }
-  const content = { contentType: 'text/plain', metadata: '', ...before, value: Buffer.from(String(number), 'latin1') };
+  const value = Buffer.from(String(number), 'latin1');
+  if (value.length > settings.valueBytesMax) return valueTooLarge(value.length, settings.valueBytesMax);
+  const content = { contentType: 'text/plain', metadata: '', ...before, value };
   draft.put(key, content, keptLife(key, life, before, { draft, settings }));
   return { status: 200, number };
 }
@@ -78,7 +82,8 @@ function patch(key: ByteString, change: unknown, life: Life | undefined, rules: 
   const before = draft.content(key);
   const present = before === undefined ? null : parseJson(before.value);
   if (present === undefined) return new Problem('unprocessable', 'the value is not JSON, so it cannot be merged into');
-  if (isDeeper(present, JSON_DEPTH_MAX) || isDeeper(change, JSON_DEPTH_MAX)) {
+  // In the log a patch that is too deep is none at all.
+  if (change === undefined || isTooDeep(change) || isTooDeep(present)) {
     return new Problem('unprocessable', `JSON nested deeper than ${JSON_DEPTH_MAX} levels cannot be merged`);
   }
   const value = Buffer.from(JSON.stringify(mergePatch(present, change)));
@@ -89,9 +94,7 @@ function patch(key: ByteString, change: unknown, life: Life | undefined, rules: 
 }
 
 function deleteRange(start: ByteString, end: ByteString | undefined, { draft }: Rules): Verdict {
-  const keys = draft.keys(start, end, LIMITS.rangeDeleteKeysMax + 1);
-  const more = keys.length > LIMITS.rangeDeleteKeysMax;
-  if (more) keys.length = LIMITS.rangeDeleteKeysMax;
+  const { keys, more } = draft.keys(start, end);
   for (const key of keys) draft.delete(key);
   return { status: 200, deleted: keys.length, more };
 }
@@ -173,35 +176,9 @@ function parseJson(value: Uint8Array): unknown {
   }
 }
 
-/** RFC 7396, to the letter. `__proto__` is a member like any other. */
-function mergePatch(target: unknown, change: unknown): unknown {
-  if (!isObject(change)) return change;
-  const merged = new Map(isObject(target) ? Object.entries(target) : []);
-  for (const [name, value] of Object.entries(change)) {
-    if (value === null) merged.delete(name);
-    else merged.set(name, mergePatch(merged.get(name), value));
-  }
-  return Object.fromEntries(merged);
-}
-
-/** A bound that every machine has stack for, so that every replica decides the same. */
-const JSON_DEPTH_MAX = 128;
-
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1));
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 export function valueTooLarge(sizeBytes: number, limitBytes: number): Problem {
-  const number = new Intl.NumberFormat('en-US');
-  return new Problem(
-    'value_too_large',
-    `value is ${number.format(sizeBytes)} bytes; the most is ${number.format(limitBytes)}`,
-    { members: { sizeBytes, limitBytes } },
-  );
+  const detail = `value is ${grouped(sizeBytes)} bytes; the most is ${grouped(limitBytes)}`;
+  return new Problem('value_too_large', detail, { members: { sizeBytes, limitBytes } });
 }
 
 export function keyNotFound(key: ByteString): Problem {

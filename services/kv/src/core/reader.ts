@@ -6,7 +6,7 @@
 import { Problem } from '@plinth/problem';
 import type { ByteString, Store } from '../store/store.ts';
 import type { BucketState } from './bucket.ts';
-import { afterPrefix, key32 } from './byte-codec.ts';
+import { afterPrefix, key32, key56 } from './byte-codec.ts';
 import {
   type ChangeRecord,
   decodeRecord,
@@ -180,10 +180,8 @@ const ABSENT: Version = {
 /** Live keys of the whole bucket. Cost: the rows that are due but not yet swept. */
 export function countLive(store: Store, bucket: BucketState, timeMs: number): number {
   let due = 0;
-  for (const { key } of store.range('expiry', {})) {
-    const row = parseExpiryKey(key);
-    if (row.timeMs > timeMs) break;
-    if (row.bucket === bucket.id) due += 1;
+  for (const { key } of store.range('expiry', { end: key56(timeMs + 1) })) {
+    if (parseExpiryKey(key).bucket === bucket.id) due += 1;
   }
   return bucket.keys - due;
 }
@@ -257,7 +255,7 @@ export function viewAtRevision(store: Store, bucket: BucketState, revision: numb
  * @throws Problem `revision_compacted` when that moment is forgotten.
  */
 export function viewAtTime(store: Store, bucket: BucketState, timeMs: number, now: View): View {
-  if (timeMs >= now.timeMs) return now;
+  if (timeMs >= now.timeMs) return { revision: now.revision, timeMs: now.timeMs };
   if (timeMs < bucket.compactedTimeMs) refuseCompacted(bucket, bucket.compactedRevision - 1);
   let before = bucket.compactedRevision;
   let after = bucket.revision + 1;
