@@ -27,7 +27,7 @@ export const kvSettings = settings('kv', {
     default: 256 * 1_048_576,
     min: 1_048_576,
     max: 8 * 1_073_741_824,
-    description: 'Refuse writes when a full disk has let so much gather in memory.',
+    description: 'Refuse writes when a full or slow disk has let so much gather in memory.',
   }),
   logSegmentBytes: setting.bytes({
     default: 64 * 1_048_576,

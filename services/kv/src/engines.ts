@@ -103,6 +103,7 @@ export class Engines implements EngineSource {
     const { checkpointBytes: bytes, checkpointIntervalMs: intervalMs, pendingBytesMax: bytesMax } = config;
     return {
       now,
+      elapsed: () => performance.now(),
       observer,
       report,
       commitTimeoutMs: config.commitTimeoutMs,

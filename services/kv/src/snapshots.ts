@@ -83,7 +83,10 @@ export class Snapshots {
   async remove(id: string): Promise<void> {
     await this.#inTurn(async () => {
       await this.#find(id);
-      await rm(join(this.#options.folder.snapshots, id), { recursive: true, force: true });
+      const whole = join(this.#options.folder.snapshots, id);
+      // In one step no snapshot any more: half of one must never be gone back to.
+      await rename(whole, `${whole}.unfinished`);
+      await rm(`${whole}.unfinished`, { recursive: true, force: true });
     });
   }
 
@@ -127,15 +130,30 @@ export class Snapshots {
     const { folder, engines, catalog } = this.#options;
     const before = new Map([...engines.all].filter(([policy]) => policy !== 'memory'));
     await engines.pause(new Problem('unavailable', 'a restore goes on', { retryAfterMs: 1_000 }));
-    await folder.switchTo(generation);
-    // What was written until the pause was answered: its revisions are taken, also in an engine that has no copy.
-    const last = highestRevision(before);
-    const policies = new Set([...(await copiesIn(source)), ...before.keys()]);
-    for (const policy of policies) await reserve(await engines.engine(policy), last);
-    await engines.engine('durable');
-    await catalog().reload();
+    try {
+      await this.#reserveRevisions(new Set([...(await copiesIn(source)), ...before.keys()]), generation, before);
+      await folder.switchTo(generation);
+    } finally {
+      // The new generation, or the one there was when the disk refused.
+      for (const policy of before.keys()) await engines.engine(policy);
+      await catalog().reload();
+    }
     for (const engine of before.values()) engine.hub.wakeAll();
     return engines.durable.view().revision;
+  }
+
+  /**
+   * What was written until the pause was answered: its revisions are taken, also in an engine that has no copy. Before
+   * the switch, for after it a crash would forget them.
+   */
+  async #reserveRevisions(policies: ReadonlySet<Policy>, generation: number, before: ReadonlyMap<Policy, Engine>) {
+    const last = highestRevision(before);
+    for (const policy of policies) {
+      if (policy === 'memory') continue;
+      const engine = await this.#options.engines.openOnDisk(policy, generation);
+      await reserve(engine, last);
+      await engine.stop();
+    }
   }
 
   async #copyEngines(target: string): Promise<void> {

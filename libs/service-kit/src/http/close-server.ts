@@ -12,7 +12,7 @@ import type { Floor } from './floor.ts';
 
 /** How often connections that are idle by now are looked for. */
 const SWEEP_MS = 25;
-/** A new connection may have a request on its way; by then it would have come. */
+/** A connection may have a request on its way, as long as its client does not know; by then it would have come. */
 const UNUSED_MS = 100;
 
 export interface ClosingOptions {
@@ -22,8 +22,8 @@ export interface ClosingOptions {
 }
 
 /**
- * Stops accepting; each connection ends with the answer it waits for, idle ones at once, those of streams when the
- * stream has said its last word. Resolves when all are gone.
+ * Stops accepting; each connection ends with the answer it waits for, idle ones after a moment, those of streams when
+ * the stream has said its last word. Resolves when all are gone.
  */
 export async function closeServer(server: Server, floor: Floor, { patienceMs, log }: ClosingOptions): Promise<void> {
   const startedMs = performance.now();
@@ -32,7 +32,6 @@ export async function closeServer(server: Server, floor: Floor, { patienceMs, lo
   const sweep = setInterval(() => closeIdle(floor, performance.now() - startedMs), SWEEP_MS);
   const abort = setTimeout(() => abortAll(floor), patienceMs);
   const cut = setTimeout(() => cutAll(floor, log), patienceMs * 1.125);
-  closeIdle(floor, 0);
   await isClosed;
   clearInterval(sweep);
   clearTimeout(abort);
@@ -43,10 +42,8 @@ export async function closeServer(server: Server, floor: Floor, { patienceMs, lo
 
 /** Ends connections without a request under way. A request of which only a part has come has reached no handler. */
 function closeIdle(floor: Floor, elapsedMs: number): void {
-  for (const socket of floor.sockets) {
-    const isNew = socket.bytesRead === 0 && elapsedMs < UNUSED_MS;
-    if (!isNew && !isAnswering(socket)) socket.destroy();
-  }
+  if (elapsedMs < UNUSED_MS) return;
+  for (const socket of floor.sockets) if (!isAnswering(socket)) socket.destroy();
 }
 
 /** From the head of a request until its answer has left the process. Node keeps the response there (`_http_server.js`). */

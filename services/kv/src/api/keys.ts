@@ -165,7 +165,7 @@ function pastEntry(handle: Handle, key: ByteString, rev: number | undefined, at:
   const view =
     rev === undefined
       ? viewAtTime(engine.store, bucket, Date.parse(at!), engine.view())
-      : viewAtRevision(engine.store, bucket, notFuture(rev, engine.view().revision), engine.view());
+      : viewAtRevision(engine.store, bucket, notFuture(rev, engine.view().revision));
   const version = versionAt(engine.store, bucket, key, view.revision);
   if (version === undefined || !isLive(version, view.timeMs)) throw keyNotFound(key);
   return { key, version, record: readRecord(engine.store, bucket.id, version) };

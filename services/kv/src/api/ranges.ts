@@ -93,7 +93,7 @@ function listingOf(handle: Handle, query: ListQuery): Listing {
 function viewOf({ engine, bucket }: Handle, { rev, at }: ListQuery): View {
   if (rev !== undefined && at !== undefined) throw bothPasts();
   const now = engine.view();
-  if (rev !== undefined) return viewAtRevision(engine.store, bucket, notFuture(rev, now.revision), now);
+  if (rev !== undefined) return viewAtRevision(engine.store, bucket, notFuture(rev, now.revision));
   return at === undefined ? now : viewAtTime(engine.store, bucket, Date.parse(at), now);
 }
 

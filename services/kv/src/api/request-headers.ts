@@ -170,10 +170,20 @@ export function onceOf(call: Headers, parts: () => readonly unknown[]): Once | u
       issues: [{ path: '/headers/idempotency-key', message: 'expected 1–255 printable ASCII characters' }],
     });
   }
+  return { id, fingerprint: fingerprintOf(parts()) };
+}
+
+function fingerprintOf(parts: readonly unknown[]): string {
   const hash = createHash('sha256');
-  for (const part of parts())
-    hash.update(part instanceof Uint8Array ? part : JSON.stringify(part ?? null)).update('\n');
-  return { id, fingerprint: hash.digest('base64url').slice(0, 22) };
+  try {
+    for (const part of parts) {
+      hash.update(part instanceof Uint8Array ? part : JSON.stringify(part ?? null)).update('\n');
+    }
+  } catch (cause) {
+    // JSON.parse is not recursive, JSON.stringify is: some thousand levels end its stack.
+    throw new Problem('unprocessable', 'the JSON is nested too deep to be told from other requests', { cause });
+  }
+  return hash.digest('base64url').slice(0, 22);
 }
 
 // ---------------------------------------------------------------- ranges

@@ -2,8 +2,9 @@
 import { type Call, json, kv, type Served, serve } from '@plinth/contracts';
 import { type AnyOperation, type Check as JsonCheck, LIMITS } from '@plinth/contracts/kv';
 import { Problem } from '@plinth/problem';
-import type { Catalog } from '../core/catalog.ts';
+import type { Catalog, Handle } from '../core/catalog.ts';
 import type { Check, Command, Done, Once, Operation } from '../core/command.ts';
+import { recall } from '../core/idempotency.ts';
 import { doneJson, problemJson, resultJson } from './entry-json.ts';
 import { keyOf } from './key.ts';
 import { onceOf } from './request-headers.ts';
@@ -23,9 +24,19 @@ export function transactionOperations({ catalog, now }: { catalog: Catalog; now:
       refuseReadThrough(handle);
       const once = onceOf(call, () => [call.body]);
       const planned = call.body.operations.map((item, at) => planOne(item, handle.bucket.id, nth(once, at), now()));
+      refuseAnotherBatch(handle, once);
       const commands = planned.filter((plan): plan is Command => !(plan instanceof Problem));
       const size = commands.reduce((sum, command) => sum + bytesOfCommand(command), 0);
-      const outcomes = await handle.engine.submitEach(commands, submitOptions(call as Call, size));
+      // Remembers the batch as a whole, so that another one with its key is not done in part.
+      const marker: Command = {
+        do: 'transaction',
+        bucket: handle.bucket.id,
+        checks: [],
+        onTrue: [],
+        onFalse: [],
+        once,
+      };
+      const [, ...outcomes] = await handle.engine.submitEach([marker, ...commands], submitOptions(call as Call, size));
       const replayed = outcomes.some((outcome) => !(outcome instanceof Problem) && outcome.replayed);
       const results = planned.map((plan) => {
         const outcome = plan instanceof Problem ? plan : outcomes.shift()!;
@@ -52,6 +63,12 @@ export function transactionOperations({ catalog, now }: { catalog: Catalog; now:
       return json(200, transactionJson(done), writeHeaders(handle, done.replayed));
     }),
   ];
+}
+
+/** @throws Problem `idempotency_mismatch`. */
+function refuseAnotherBatch({ engine, bucket }: Handle, once: Once | undefined): void {
+  const known = once && recall(engine.store, bucket.id, once);
+  if (known instanceof Problem) throw known;
 }
 
 /** A fault in one item of a batch is that item's answer. */

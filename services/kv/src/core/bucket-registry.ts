@@ -39,14 +39,14 @@ export class BucketRegistry {
    */
   define(
     { name, settings, id }: { name: string; settings: BucketSettings; id?: number | undefined },
-    timeMs: number,
+    at: { timeMs: number; revision: number },
   ): { bucket: BucketState; created: boolean } | Problem {
     const known = id === undefined ? this.named(name) : this.all.get(id);
     if (known !== undefined) return redefine(known, settings) ?? { bucket: this.touch(known), created: false };
     if (id === undefined && this.all.size >= LIMITS.bucketsMax) {
       return new Problem('quota_exceeded', `there are ${LIMITS.bucketsMax} buckets; that is the most`);
     }
-    const bucket = newBucket(id ?? this.nextId, name, settings, timeMs);
+    const bucket = newBucket(id ?? this.nextId, name, settings, at);
     this.reserve(bucket.id);
     this.all.set(bucket.id, bucket);
     return { bucket: this.touch(bucket), created: true };

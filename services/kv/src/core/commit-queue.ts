@@ -65,7 +65,10 @@ const LOOK_EVERY_MS = 100;
 export interface CommitQueueOptions {
   /** Undefined: nothing is logged. */
   log: Log | undefined;
+  /** The clock of deadlines. */
   now: () => number;
+  /** The clock of records. */
+  recordTime: () => number;
   /** Applies a record: the machine's step. */
   apply: (end: LogPosition, record: CommandRecord) => Outcome[];
   /** After how long without an answer from the disk the outcome is called unknown. */
@@ -206,8 +209,8 @@ export class CommitQueue {
 
   /** @returns The group once it is in the log, or undefined when the disk refused and all of it was told so. */
   async #append(waiting: readonly Waiting[]): Promise<Group | undefined> {
-    const { log, now, observer } = this.#options;
-    const record: CommandRecord = { timeMs: now(), commands: waiting.flatMap(({ commands }) => commands) };
+    const { log, recordTime, observer } = this.#options;
+    const record: CommandRecord = { timeMs: recordTime(), commands: waiting.flatMap(({ commands }) => commands) };
     const body = log === undefined ? undefined : encodeCommands(record);
     const callers = waiting.flatMap(({ caller }) => caller ?? []);
     const ended = observer?.began(callers, record.commands.length, body?.length ?? 0) ?? (() => {});

@@ -82,7 +82,7 @@ describe('an engine', () => {
 
   it('counts a read as use where entries are evicted', async () => {
     const test = keep(await openEngine({ recency: new Recency() }));
-    await test.define({ mode: 'cache', bytesMax: 900 });
+    await test.define({ mode: 'cache', bytesMax: 1_700 });
     await test.put('a', 'x'.repeat(100));
     await test.put('b', 'x'.repeat(100));
     test.read('a');

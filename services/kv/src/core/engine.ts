@@ -17,6 +17,7 @@ import { Housekeeper } from './housekeeper.ts';
 import { Machine } from './machine.ts';
 import { type Entry, readEntry, type View } from './reader.ts';
 import type { Recency } from './recency.ts';
+import { SteadyClock } from './steady-clock.ts';
 import { WatchHub } from './watch-hub.ts';
 
 export interface EngineOptions {
@@ -27,7 +28,10 @@ export interface EngineOptions {
   flushesLater: boolean;
   /** Which entries were used last; for buckets that evict. */
   recency?: Recency;
+  /** The wall clock, in milliseconds since 1970. */
   now: () => number;
+  /** A clock that nobody sets, in milliseconds; see `SteadyClock`. */
+  elapsed?: () => number;
   observer?: CommitObserver;
   /** Told of trouble that no caller can be told of. */
   report: (what: string, error: unknown) => void;
@@ -45,16 +49,19 @@ export class Engine {
   readonly #queue: CommitQueue;
   readonly #checkpointer: Checkpointer;
   readonly #housekeeper: Housekeeper;
+  readonly #clock: SteadyClock;
   #flushTimer: NodeJS.Timeout | undefined;
 
   private constructor(options: EngineOptions, machine: Machine) {
     const { store, log, now, report } = options;
     this.#options = options;
     this.machine = machine;
+    this.#clock = new SteadyClock(options, () => machine.timeMs);
     this.#queue = new CommitQueue(
       {
         log,
         now,
+        recordTime: this.#clock.now,
         commitTimeoutMs: options.commitTimeoutMs,
         observer: options.observer,
         apply: (end, record) => this.#apply(end, record),
@@ -70,7 +77,7 @@ export class Engine {
     });
     this.#housekeeper = new Housekeeper({
       machine,
-      now,
+      now: this.#clock.now,
       submit: (command) => this.submit(command),
       waiting: () => this.#queue.waiting,
       report: (error) => report('housekeeping', error),
@@ -136,8 +143,7 @@ export class Engine {
 
   /** The present: everything answered so far, at this moment. */
   view(): View {
-    const { revision, timeMs } = this.machine;
-    return { revision, timeMs: Math.max(this.#options.now(), timeMs) };
+    return { revision: this.machine.revision, timeMs: this.#clock.now() };
   }
 
   /** The live entry of a key. Cost: two look-ups. */

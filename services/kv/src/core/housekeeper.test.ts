@@ -145,7 +145,7 @@ describe('a cache that is too full', () => {
     const test = await open({ recency: new Recency() });
     await test.define({ mode: 'cache', bytesMax: 100_000 });
     for (const key of 'abcdef') await test.put(key, 'x'.repeat(1_000));
-    const settings = settingsOf({ mode: 'cache', bytesMax: 3_000 });
+    const settings = settingsOf({ mode: 'cache', bytesMax: 4_000 });
     await test.engine.submit({ do: 'defineBucket', name: 'test', settings });
     await eventually(() => test.engine.bucket(1)!.keys === 2);
   });

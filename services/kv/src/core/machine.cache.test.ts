@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { seededRandom } from '@plinth/testkit';
 import { openMemoryStore } from '../store/memory-store.ts';
-import { liveBytes, usedBytes } from './bucket.ts';
+import { liveBytes, usedBytes, VERSION_BYTES } from './bucket.ts';
 import { assertSound, bytes, settingsOf, TestMachine } from './machine.fixture.ts';
 import { Machine } from './machine.ts';
 import { Recency } from './recency.ts';
 
 /** What one entry with a key of 1 byte and a value of 99 counts. */
-const ENTRY_BYTES = 400;
+const ENTRY_BYTES = 100 + VERSION_BYTES;
 const VALUE = 'x'.repeat(99);
 const cache = (entries: number, more: object = {}) =>
   new TestMachine({ mode: 'cache', bytesMax: entries * ENTRY_BYTES, ...more });

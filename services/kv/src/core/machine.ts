@@ -250,7 +250,7 @@ export class Machine {
   // ------------------------------------------------------------ buckets and revisions
 
   #define(command: On<'defineBucket'>, timeMs: number): Outcome {
-    const defined = this.#registry.define(command, timeMs);
+    const defined = this.#registry.define(command, { timeMs, revision: this.revision });
     if (defined instanceof Problem) return defined;
     this.#room.look(defined.bucket);
     return this.#done({ bucket: defined.bucket.id, created: defined.created });

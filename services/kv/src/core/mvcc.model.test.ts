@@ -139,7 +139,7 @@ class Pair {
   }
 
   #checkPast(revision: number): void {
-    const view = viewAtRevision(this.test.store, this.test.state, revision, this.now);
+    const view = viewAtRevision(this.test.store, this.test.state, revision);
     if (revision >= this.compacted) this.#checkScan(view);
     else {
       const read = () =>

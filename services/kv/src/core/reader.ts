@@ -229,20 +229,27 @@ const recordRows = (bucket: number, revision: number) => ({
   end: key32(bucket + 1),
 });
 
+/**
+ * Refuses a revision whose past is not whole: compacted away, or from before the bucket was made, when its name may
+ * have meant another one. Revision 0 is the beginning of any bucket.
+ *
+ * @throws Problem `revision_compacted` with the first revision from which everything is there.
+ */
 export function refuseCompacted(bucket: BucketState, revision: number): void {
-  if (revision >= bucket.compactedRevision) return;
+  const isForeign = revision > 0 && revision < bucket.bornRevision;
+  if (revision >= bucket.compactedRevision && !isForeign) return;
+  const compactedRevision = Math.max(bucket.compactedRevision, bucket.bornRevision);
   throw new Problem(
     'revision_compacted',
-    `revision ${revision} of bucket ${bucket.name} is forgotten; everything from ${bucket.compactedRevision} on is kept`,
-    { members: { compactedRevision: bucket.compactedRevision, revision: bucket.revision } },
+    `revision ${revision} of bucket ${bucket.name} is forgotten; everything from ${compactedRevision} on is kept`,
+    { members: { compactedRevision, revision: bucket.revision } },
   );
 }
 
 // ---------------------------------------------------------------- points in time
 
-/** What a bucket looked like at a revision: as time stood when it was given. */
-export function viewAtRevision(store: Store, bucket: BucketState, revision: number, now: View): View {
-  if (revision >= now.revision) return now;
+/** What a bucket looked like at a revision: as time stood when it was given, whatever has expired since. */
+export function viewAtRevision(store: Store, bucket: BucketState, revision: number): View {
   const rows = { start: key32(bucket.id), end: recordsFrom(bucket.id, revision + 1), reverse: true };
   for (const { value } of store.range('records', rows)) return { revision, timeMs: decodeRecord(value).timeMs };
   return { revision, timeMs: 0 };

@@ -101,10 +101,19 @@ async function makeFree(lock: string): Promise<void> {
   try {
     await mkdir(draft);
     await writeFile(join(draft, FREE), '');
-    await rename(draft, lock);
-  } catch (error) {
+    await renameUnlessThere({ source: draft, target: lock });
+  } finally {
     await rm(draft, { recursive: true, force: true });
-    if (!['ENOTEMPTY', 'EEXIST', 'EPERM'].includes(codeOf(error))) throw error;
+  }
+}
+
+async function renameUnlessThere({ source, target }: { source: string; target: string }): Promise<void> {
+  try {
+    await rename(source, target);
+  } catch (error) {
+    // Windows says EPERM.
+    const isThere = ['ENOTEMPTY', 'EEXIST', 'EPERM'].includes(codeOf(error)) && (await firstIn(target)) !== undefined;
+    if (!isThere) throw error;
   }
 }
 

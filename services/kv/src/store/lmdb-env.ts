@@ -6,7 +6,6 @@
  * memcmp, which is the order of byte strings. Within one process lmdb-js shares one environment between all threads
  * that open the same file.
  */
-import { open as openFile } from 'node:fs/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { writeByteString } from './effect-buffer.ts';
 import type { Pair } from './ordered-table.ts';
@@ -68,30 +67,6 @@ export function openLmdbEnv({ file, mapSizeBytes }: { file: string; mapSizeBytes
     tables: Object.fromEntries(TABLES.map((name) => [name, root.openDB({ ...FORMAT, name })])) as Record<Table, Bytes>,
     bookmark: root.openDB({ ...FORMAT, name: '#bookmark' }),
   }));
-}
-
-/** What a meta page of this LMDB begins with, after its header: mm_magic and mm_version (mdb.c, little-endian). */
-const META_MAGIC = Buffer.from('dec0efbe02000000', 'hex');
-const META_MAGIC_AT = 24;
-const META_PAGES = 2;
-
-/**
- * Refuses what is no data file of this format: lmdb-js 3.5.6 ends the process with a segmentation fault a moment after
- * `open` threw MDB_INVALID or MDB_VERSION_MISMATCH.
- *
- * @throws Error `MDB_INVALID`.
- */
-export async function assertLmdbFile(file: string): Promise<void> {
-  const handle = await openFile(file, 'r');
-  try {
-    const pageBytes = 4096;
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(META_PAGES * pageBytes), 0, META_PAGES * pageBytes, 0);
-    const magic = buffer.subarray(META_MAGIC_AT, META_MAGIC_AT + META_MAGIC.length);
-    if (bytesRead === buffer.length && magic.equals(META_MAGIC)) return;
-  } finally {
-    await handle.close();
-  }
-  throw Object.assign(new Error(`${file} is not a data file of LMDB 0.9.90`), { code: 'MDB_INVALID' });
 }
 
 const POSITION_KEY = 'position';

@@ -9,6 +9,15 @@ const once = (id: string) => ({ 'idempotency-key': id });
 const replayed = ({ headers }: { headers: Headers }) => headers.get('idempotency-replayed');
 
 describe('Idempotency-Key', () => {
+  test('of a batch belongs to all of it: a longer one with the same key does nothing', async () => {
+    const put = (key: string) => ({ op: 'put', key, value: 'v' });
+    const [short, long] = [[put('b1')], [put('b1'), put('b2')]];
+    const first = await kv.post('/v1/kv/b:batch', { operations: short }, once('batch-1'));
+    problemIn(await kv.post('/v1/kv/b:batch', { operations: long }, once('batch-1')), 409, 'idempotency_mismatch');
+    expect((await kv.get('/v1/kv/b/b2')).status).toBe(404);
+    expect((await kv.post('/v1/kv/b:batch', { operations: short }, once('batch-1'))).json).toEqual(first.json);
+  });
+
   test('a repeated put answers what the first one answered and writes nothing', async () => {
     const first = await kv.put('/v1/kv/b/k', 'v', once('put-1'));
     await kv.wrote('/v1/kv/b/k', 'somebody else');
