@@ -113,10 +113,11 @@ export class Housekeeper {
   /** The revision up to which nobody has a right to the past. */
   #forgettable(bucket: BucketState): number {
     const { machine, now } = this.#options;
-    const { settings, pastVersions, compactedRevision, compactedTimeMs, revision } = bucket;
+    const { settings, pastVersions, compactedRevision, compactedTimeMs, createdAtMs, revision } = bucket;
     if (pastVersions > settings.historyRevisionsMax) return revision;
     const keptFromMs = now() - settings.historyMs;
-    if (keptFromMs < compactedTimeMs) return compactedRevision;
+    // Looking costs a search, and puts what is in memory in order: not before there can be something.
+    if (keptFromMs < Math.max(compactedTimeMs, createdAtMs)) return compactedRevision;
     return viewAtTime(machine.store, bucket, keptFromMs, machine).revision;
   }
 

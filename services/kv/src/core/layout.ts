@@ -84,10 +84,10 @@ const CREATED = 4;
 
 /** About 10 bytes: a million keys of 16 bytes are listed by reading some 40 MB. */
 export function encodeVersion(writer: ByteWriter, version: Version): Uint8Array {
-  const created = version.revision === version.createRevision;
+  const created = version.revision === version.createRevision && version.version === 1;
   writer.byte((version.deleted ? DELETED : 0) | (version.expiresAtMs > 0 ? EXPIRES : 0) | (created ? CREATED : 0));
-  writer.varint(version.revision).varint(version.sequence).varint(version.version).varint(version.sizeBytes);
-  if (!created) writer.varint(version.revision - version.createRevision);
+  writer.varint(version.revision).varint(version.sequence).varint(version.sizeBytes);
+  if (!created) writer.varint(version.revision - version.createRevision).varint(version.version);
   if (version.expiresAtMs > 0) writer.varint(version.expiresAtMs);
   return writer.finish();
 }
@@ -97,9 +97,9 @@ export function decodeVersion(bytes: Uint8Array): Version {
   const flags = reader.byte();
   const revision = reader.varint();
   const sequence = reader.varint();
-  const version = reader.varint();
   const sizeBytes = reader.varint();
   const createRevision = flags & CREATED ? revision : revision - reader.varint();
+  const version = flags & CREATED ? 1 : reader.varint();
   const expiresAtMs = flags & EXPIRES ? reader.varint() : 0;
   return { revision, sequence, createRevision, version, expiresAtMs, sizeBytes, deleted: (flags & DELETED) !== 0 };
 }
