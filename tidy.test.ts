@@ -50,7 +50,7 @@ function faults(check: (file: string) => string[]): string[] {
 
 describe('rooms', () => {
   test('core imports its own room, the contracts of the store, problems, and types: no I/O, no framework', () => {
-    const allowed = /^(\.\/|\.\.\/store\/(store|log)\.ts$|@plinth\/problem$|msgpackr$|node:timers/promises$)/;
+    const allowed = /^(\.\/|\.\.\/store\/(store|log)\.ts$|@plinth\/problem$|msgpackr$|node:timers\/promises$)/;
     const asTypes = /^@plinth\/contracts/;
     // Limits are numbers, not I/O.
     const constants = /^@plinth\/contracts\/[a-z]+$/;
