@@ -5,7 +5,7 @@
 
 const LOW_32_BITS = 2 ** 32;
 
-/** Appends to one buffer that grows; `finish` copies what was written and starts anew. One instance, many values. */
+/** Appends to one buffer that grows; `finish` shows what was written and starts anew. One instance, many values. */
 export class ByteWriter {
   #bytes = Buffer.allocUnsafe(4_096);
   #at = 0;
@@ -43,10 +43,9 @@ export class ByteWriter {
     return this;
   }
 
-  /** The bytes written since the last `finish`, in a buffer of their own. */
+  /** The bytes written since the last `finish`: a view, good until the writer is used again. */
   finish(): Buffer {
-    const done = Buffer.allocUnsafe(this.#at);
-    this.#bytes.copy(done, 0, 0, this.#at);
+    const done = this.#bytes.subarray(0, this.#at);
     this.#at = 0;
     return done;
   }

@@ -12,7 +12,7 @@ import { statfs } from 'node:fs/promises';
 import { getCompileCacheDir } from 'node:module';
 import { getSystemErrorName } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import type { EffectChunk } from './effect-buffer.ts';
+import type { EffectChunk } from './effect-format.ts';
 import type { LogPosition } from './store.ts';
 import { BUSY, IDLE, type WriterAnswer, type WriterData, type WriterOrder } from './writer-protocol.ts';
 

@@ -7,7 +7,7 @@
  * that open the same file.
  */
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { writeByteString } from './effect-buffer.ts';
+import { writeByteString } from './effect-format.ts';
 import type { Pair } from './ordered-table.ts';
 import { type ByteString, type LogPosition, type Range, TABLES, type Table } from './store.ts';
 

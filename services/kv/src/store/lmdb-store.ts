@@ -8,11 +8,12 @@
  * What a crash loses is the overlay, and the log has that.
  *
  *     step ──▶ active overlay ──(checkpoint: freeze)──▶ frozen overlay ──(writer: commit + sync)──▶ LMDB
- *     get  ──▶ active, else frozen, else LMDB; a removed key is a null that hides what lies below
+ *     get  ──▶ active, else frozen, else row cache, else LMDB; a removed key is a null that hides what lies below
  *
- * A checkpoint. The active overlay freezes and a new one starts, so steps go on meanwhile. The effects move to the
- * writer by transfer, not by copy. When it confirms, this thread drops its read transaction, so that the next read sees
- * the new pages, and then the frozen overlay. Between commit and confirmation reads find the same values in both.
+ * A checkpoint. The active overlay freezes and a new one starts, so steps go on meanwhile. The writer gets copies of its
+ * effects, most of them made while it filled. When it confirms, this thread drops its read transaction, so that the next
+ * read sees the new pages, and the frozen overlay becomes part of the row cache. Between commit and confirmation reads
+ * find the same values in both.
  *
  * When it fails. The frozen overlay takes over what the active one gathered meanwhile and becomes the active one again,
  * as if the checkpoint had not begun: nothing is lost, and the next call tries everything. If the thread died, it is
@@ -34,6 +35,7 @@ import { type LmdbEnv, MAP_SIZE_BYTES, openLmdbEnv, rangeOf, readPosition } from
 import { assertLmdbFile } from './lmdb-file.ts';
 import { Overlay } from './overlay.ts';
 import { isEmptyRange, type Layer, mergeLayers } from './range-merge.ts';
+import { RowCache } from './row-cache.ts';
 import type { ByteString, Entry, LogPosition, Range, Store, Table } from './store.ts';
 
 export interface LmdbStoreOptions {
@@ -41,6 +43,8 @@ export interface LmdbStoreOptions {
   log?: { warn(message: string, fields?: Record<string, unknown>): void };
   /** Address space for the map in bytes; LMDB grows it when it is too small. Default: 1 TiB, see `lmdb-env.ts`. */
   mapSizeBytes?: number;
+  /** Rows of the file that are kept in plain memory once they were used, in bytes. Default: 0, none. */
+  cacheBytes?: number;
   /** Starts the writer thread. Default: `lmdb-writer.ts`. */
   startWriter?: StartWriter;
 }
@@ -72,12 +76,11 @@ export class LmdbStore implements Store {
   readonly #source: { file: string; mapSizeBytes: number };
   readonly #log: LmdbStoreOptions['log'];
   readonly #writer: CheckpointWriter;
+  readonly #cache: RowCache;
   #env: LmdbEnv;
   #active: Overlay;
   #frozen: Overlay | undefined;
   #durablePosition: LogPosition;
-  /** What `heldBytes` of the frozen overlay was before its effects were given away. */
-  #frozenBytes = 0;
   /** Settles when no copy reads the environment. */
   #copying: Promise<unknown> = Promise.resolve();
   /** The checkpoint under way, and the one that those who call meanwhile share. */
@@ -88,16 +91,17 @@ export class LmdbStore implements Store {
     this.#source = source;
     this.#log = options.log;
     this.#writer = new CheckpointWriter(source, options.startWriter ?? startWriter);
+    this.#cache = new RowCache(options.cacheBytes ?? 0);
     this.#env = openLmdbEnv(source);
     this.#durablePosition = readPosition(this.#env);
     this.#active = new Overlay(this.#durablePosition);
   }
 
   get(table: Table, key: ByteString): Uint8Array | undefined {
-    let pending = this.#active.tables[table].get(key);
-    if (pending === undefined) pending = this.#frozen?.tables[table].get(key);
-    if (pending === undefined) return key === '' ? undefined : this.#env.tables[table].get(key);
-    return pending ?? undefined;
+    let known = this.#active.get(table, key);
+    if (known === undefined) known = this.#frozen?.get(table, key);
+    if (known === undefined) known = this.#cache.get(table, key);
+    return known === undefined ? this.#read(table, key) : (known ?? undefined);
   }
 
   range(table: Table, range: Range): Iterable<Entry> {
@@ -126,7 +130,7 @@ export class LmdbStore implements Store {
   }
 
   get pendingBytes(): number {
-    return this.#active.heldBytes + this.#frozenBytes;
+    return this.#active.heldBytes + (this.#frozen?.heldBytes ?? 0);
   }
 
   checkpoint(): Promise<LogPosition> {
@@ -154,12 +158,19 @@ export class LmdbStore implements Store {
     await this.#env.root.close();
   }
 
+  /** From the file. */
+  #read(table: Table, key: ByteString): Uint8Array | undefined {
+    const value = key === '' ? undefined : this.#env.tables[table].get(key);
+    if (value !== undefined) this.#cache.add(table, key, value);
+    return value;
+  }
+
   /** The layers that know the table, newest first. */
   #walk(table: Table, range: Range): Iterator<Entry> {
     const layers: Layer[] = [];
     for (const overlay of [this.#active, this.#frozen]) {
-      const pending = overlay?.tables[table];
-      if (pending !== undefined && pending.size > 0) layers.push(pending.range(range));
+      const pending = overlay?.range(table, range);
+      if (pending !== undefined) layers.push(pending);
     }
     const stored = rangeOf(this.#env.tables[table], range);
     return layers.length === 0 ? stored : mergeLayers([...layers, stored], range.reverse === true);
@@ -185,7 +196,6 @@ export class LmdbStore implements Store {
 
   #freeze(): Overlay {
     const frozen = this.#active;
-    this.#frozenBytes = frozen.heldBytes;
     this.#frozen = frozen;
     this.#active = new Overlay(frozen.position);
     return frozen;
@@ -193,7 +203,7 @@ export class LmdbStore implements Store {
 
   async #write(frozen: Overlay): Promise<LogPosition> {
     try {
-      await this.#writer.write({ chunks: frozen.effects.take(), position: frozen.position });
+      await this.#writer.write({ chunks: frozen.copyEffects(), position: frozen.position });
     } catch (error) {
       this.#thaw(frozen);
       this.#log?.warn('checkpoint failed', { code: (error as { code?: string }).code, position: frozen.position });
@@ -202,7 +212,8 @@ export class LmdbStore implements Store {
     }
     // In this order, within one turn: no read may look past the overlay at the pages of before.
     this.#env.root.resetReadTxn();
-    this.#forgetFrozen();
+    this.#frozen = undefined;
+    this.#cache.written(frozen.rows);
     this.#durablePosition = frozen.position;
     return frozen.position;
   }
@@ -210,12 +221,7 @@ export class LmdbStore implements Store {
   #thaw(frozen: Overlay): void {
     frozen.absorb(this.#active);
     this.#active = frozen;
-    this.#forgetFrozen();
-  }
-
-  #forgetFrozen(): void {
     this.#frozen = undefined;
-    this.#frozenBytes = 0;
   }
 
   async #reopen(): Promise<void> {

@@ -6,7 +6,7 @@
  * itself in doubt the thread dies instead, and the store opens everything anew.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { applyEffects } from './effect-buffer.ts';
+import { applyEffects } from './effect-format.ts';
 import { type LmdbEnv, openLmdbEnv, writePosition } from './lmdb-env.ts';
 import { TABLES } from './store.ts';
 import { IDLE, type WriterAnswer, type WriterData, type WriterOrder } from './writer-protocol.ts';

@@ -28,7 +28,7 @@ export class MemoryStore implements Store {
   put(table: Table, key: ByteString, value: Uint8Array): void {
     this.#undo.assertOpen();
     const target = this.#tables[table];
-    this.#undo.record(target, key, target.set(key, value));
+    this.#undo.record(target, key, target.set(key, Buffer.from(value)));
   }
 
   remove(table: Table, key: ByteString): void {

@@ -24,7 +24,7 @@ export interface Pair<V> {
 }
 
 /** By bytes: the order in which JavaScript compares strings is the order of their char codes. */
-const byBytes = (a: ByteString, b: ByteString): number => (a < b ? -1 : a === b ? 0 : 1);
+export const byBytes = (a: ByteString, b: ByteString): number => (a < b ? -1 : a === b ? 0 : 1);
 
 export class OrderedTable<V> {
   readonly #nodes = new Map<ByteString, Node<V>>();
@@ -59,11 +59,6 @@ export class OrderedTable<V> {
     this.#nodes.delete(key);
     if (!this.#unsorted.delete(node)) this.#tree.delete(key);
     return node.value;
-  }
-
-  /** All pairs in no particular order: what a merge of two tables needs, without paying for the sort. */
-  pairs(): Iterable<Readonly<Pair<V>>> {
-    return this.#nodes.values();
   }
 
   /**

@@ -3,7 +3,7 @@
  * one speaks, and a null from it says the key is gone. Lazy: nothing is read ahead but one pair per layer.
  */
 import type { Pair } from './ordered-table.ts';
-import type { Pending } from './overlay.ts';
+import type { Pending } from './row-arena.ts';
 import type { Entry, Range } from './store.ts';
 
 /** A layer's pairs in the order asked for. `return` is called when the walk ends early. */

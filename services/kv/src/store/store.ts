@@ -51,7 +51,7 @@ export interface Store {
   range(table: Table, range: Range): Iterable<Entry>;
 
   /**
-   * Sets a key. The store keeps `value` without copying it: the caller gives it away and never changes it again.
+   * Sets a key. The store copies `value`: the caller may use the bytes for something else at once.
    * Only inside `step`.
    */
   put(table: Table, key: ByteString, value: Uint8Array): void;

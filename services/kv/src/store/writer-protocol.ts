@@ -1,5 +1,5 @@
 /** What the main thread and the writer thread say to each other. Apart from both, because to import the writer is to run it. */
-import type { EffectChunk } from './effect-buffer.ts';
+import type { EffectChunk } from './effect-format.ts';
 import type { LogPosition } from './store.ts';
 
 export interface WriterData {
