@@ -6,7 +6,7 @@ import { join } from 'node:path';
  * Room for young objects, in MiB. V8's 16 lets an idle service keep some 20 MB of garbage, and a stream as much again;
  * requests leave so little alive that collecting it more often costs nothing that `npm run bench -- kv` can see.
  */
-const YOUNG_OBJECTS_MIB = 4;
+const YOUNG_OBJECTS_MIB = 16;
 
 export interface ServiceProcess {
   command: string;

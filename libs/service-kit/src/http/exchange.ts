@@ -60,8 +60,11 @@ export class Exchange implements Call {
   }
 
   headersWith(prefix: string): [string, string][] {
-    const names = Object.keys(this.#req.headers).filter((name) => name.startsWith(prefix));
-    return names.map((name) => [name.slice(prefix.length), this.header(name)!]);
+    const found: [string, string][] = [];
+    for (const name in this.#req.headers) {
+      if (name.startsWith(prefix)) found.push([name.slice(prefix.length), this.header(name)!]);
+    }
+    return found;
   }
 
   get signal(): AbortSignal {
@@ -138,8 +141,20 @@ export class Exchange implements Call {
   /** Asks the handler. What it throws at once is caught by the caller of this, what it rejects with here. */
   #handle(): void {
     const reply = this.#traced === undefined ? this.#route.handle(this) : this.#handleTraced();
-    if (reply instanceof Promise) reply.then((late) => this.#answer(late)).catch((thrown) => this.#fail(thrown));
-    else this.#answer(reply);
+    if (reply instanceof Promise) {
+      reply.then(
+        (late) => this.#answerLate(late),
+        (thrown) => this.#fail(thrown),
+      );
+    } else this.#answer(reply);
+  }
+
+  #answerLate(reply: Reply): void {
+    try {
+      this.#answer(reply);
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
   }
 
   #handleTraced(): Reply | Promise<Reply> {

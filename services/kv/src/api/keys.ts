@@ -8,7 +8,7 @@ import { keyNotFound, preconditionFailed } from '../core/operations.ts';
 import { type Entry, history, readRecord, versionAt, viewAtRevision, viewAtTime } from '../core/reader.ts';
 import type { ByteString } from '../store/store.ts';
 import { entryHeaders, entryJson, etagOf } from './entry-json.ts';
-import { keyInUrl, legalKey } from './key.ts';
+import { legalKey } from './key.ts';
 import type { ReadThrough } from './read-through.ts';
 import { byteRange, conditionOf, contentTypeOf, lifeIn, lifeOf, metadataOf, onceOf } from './request-headers.ts';
 import { bucketForWrite, refuseReadThrough, submitOptions, wrote } from './writes.ts';
@@ -40,45 +40,41 @@ export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[]
     return entryReply(call, entry);
   }
 
-  /** One operation as one command; `parts` make its idempotency key unmistakable. */
-  async function change(call: Call, operation: (key: ByteString) => Operation): Promise<[Handle, Done]> {
-    // First what may be refused: a request that is refused makes no bucket.
-    const command = operation(legalKey(call.params.key!));
-    const once = onceOf(call, () => fingerprintParts(command));
-    const handle = await bucketForWrite(catalog, call.params.bucket!);
-    if (command.op !== 'delete') refuseReadThrough(handle);
-    const done = await handle.engine.submit(
-      {
-        do: 'operation',
-        bucket: handle.bucket.id,
-        operation: command,
-        once,
-      },
-      submitOptions(call, 'value' in command ? 256 + command.value.length : 256),
-    );
-    return [handle, done];
+  /** One operation as one command. First what may be refused: a request that is refused makes no bucket. */
+  function change(call: Call, operation: Operation, answer: (handle: Handle, done: Done) => Reply): Promise<Reply> {
+    const once = onceOf(call, () => fingerprintParts(operation));
+    const submit = (handle: Handle): Promise<Reply> => {
+      if (operation.op !== 'delete') refuseReadThrough(handle);
+      const command = { do: 'operation', bucket: handle.bucket.id, operation, once } as const;
+      const bytes = 'value' in operation ? 256 + operation.value.length : 256;
+      return handle.engine.submit(command, submitOptions(call, bytes)).then((done) => answer(handle, done));
+    };
+    const handle = bucketForWrite(catalog, call.params.bucket!);
+    return handle instanceof Promise ? handle.then(submit) : submit(handle);
   }
 
-  async function put(call: Call<unknown, Uint8Array>): Promise<Reply> {
-    const [handle, done] = await change(call as Call, (key) => ({
+  function put(call: Call<unknown, Uint8Array>): Promise<Reply> {
+    const operation: Operation = {
       op: 'put',
-      key,
+      key: legalKey(call.params.key!),
       value: call.body,
       contentType: contentTypeOf(call),
       metadata: metadataOf(call),
       life: lifeOf(call, now()),
       if: conditionOf(call),
-    }));
-    return wrote(handle, done, location(call));
+    };
+    return change(call as Call, operation, (handle, done) => wrote(handle, done, call));
   }
 
-  async function remove(call: Call): Promise<Reply> {
+  function remove(call: Call): Promise<Reply> {
     // Deleting from a bucket that is not there deletes nothing, and makes no bucket.
     catalog.find(call.params.bucket!);
-    const [handle, done] = await change(call, (key) => ({ op: 'delete', key, if: conditionOf(call) }));
-    if (handle.mode === 'read-through') readThrough.forget(handle, call.params.key!);
-    const reply = wrote(handle, done);
-    return { ...reply, headers: { ...reply.headers, 'kv-deleted': done.results[0]!.deleted ?? 0 } };
+    const operation: Operation = { op: 'delete', key: legalKey(call.params.key!), if: conditionOf(call) };
+    return change(call, operation, (handle, done) => {
+      if (handle.mode === 'read-through') readThrough.forget(handle, call.params.key!);
+      const reply = wrote(handle, done);
+      return { ...reply, headers: { ...reply.headers, 'kv-deleted': done.results[0]!.deleted ?? 0 } };
+    });
   }
 
   return [
@@ -87,29 +83,26 @@ export function keyOperations({ catalog, readThrough, now }: KeyRooms): Served[]
     serve(kv.head, ((call: GetCall) => get(withoutRange(call))) as never),
     serve(kv.put, put),
     serve(kv.remove, remove as never),
-    serve(kv.patch, async (call) => {
-      const [handle, done] = await change(call as Call, (key) => ({
-        op: 'patch',
-        key,
-        patch: call.body,
-        life: lifeOf(call, now()),
-        if: conditionOf(call),
-      }));
-      return wrote(handle, done, location(call));
+    serve(kv.patch, (call) => {
+      const key = legalKey(call.params.key!);
+      const { body: patch } = call;
+      const operation: Operation = { op: 'patch', key, patch, life: lifeOf(call, now()), if: conditionOf(call) };
+      return change(call as Call, operation, (handle, done) => wrote(handle, done, call));
     }),
-    serve(kv.incr, async (call) => {
+    serve(kv.incr, (call) => {
       const { by, initial, min, max } = call.body;
+      const key = legalKey(call.params.key!);
       const life = lifeIn(call.body, now()) ?? lifeOf(call, now());
-      const [handle, done] = await change(call as Call, (key) => ({
-        ...{ op: 'incr', key, by, initial, min, max, life, if: conditionOf(call) },
-      }));
-      const reply = wrote(handle, done);
-      return json(200, { value: done.results[0]!.number, revision: done.revision }, reply.headers);
+      const operation: Operation = { op: 'incr', key, by, initial, min, max, life, if: conditionOf(call) };
+      return change(call as Call, operation, (handle, done) => {
+        const reply = wrote(handle, done);
+        return json(200, { value: done.results[0]!.number, revision: done.revision }, reply.headers);
+      });
     }),
-    serve(kv.touch, async (call) => {
-      const life = lifeOf(call, now());
-      const [handle, done] = await change(call as Call, (key) => ({ op: 'touch', key, life, if: conditionOf(call) }));
-      return wrote(handle, done);
+    serve(kv.touch, (call) => {
+      const key = legalKey(call.params.key!);
+      const operation: Operation = { op: 'touch', key, life: lifeOf(call, now()), if: conditionOf(call) };
+      return change(call as Call, operation, wrote);
     }),
   ];
 }
@@ -127,8 +120,6 @@ function fingerprintParts(operation: Operation): readonly unknown[] {
   const { value, ...rest } = operation as Operation & { value?: Uint8Array };
   return value === undefined ? [rest] : [rest, value];
 }
-
-const location = ({ params }: Pick<Call, 'params'>): string => `/v1/kv/${params.bucket}/${keyInUrl(params.key!)}`;
 
 // ---------------------------------------------------------------- answers
 

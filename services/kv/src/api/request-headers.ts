@@ -131,8 +131,9 @@ export function legalContentType(type: string): string {
 /** `KV-Meta-Owner: ann` → `{"owner":"ann"}`, as a byte string. */
 export function metadataOf(call: Headers): string | undefined {
   const pairs = call.headersWith('kv-meta-');
+  if (pairs.length === 0) return undefined;
   for (const [name] of pairs) if (!METADATA_NAME.test(name)) throw illegalName(name);
-  return pairs.length === 0 ? undefined : encodeMetadata(Object.fromEntries(pairs));
+  return encodeMetadata(Object.fromEntries(pairs));
 }
 
 /** As in JSON, so that an export can always be imported. */

@@ -8,7 +8,7 @@ import type { SubmitOptions } from '../core/commit-queue.ts';
 import { valueTooLarge } from '../core/operations.ts';
 import { withinPrefix } from '../core/reader.ts';
 import { versionHeaders } from './entry-json.ts';
-import { bytesOf, keyOf, legalBucket } from './key.ts';
+import { bytesOf, keyInUrl, keyOf, legalBucket } from './key.ts';
 import { conditionIn, encodeMetadata, legalContentType, lifeIn } from './request-headers.ts';
 
 /** A bucket for a write; made if it is missing and the service is set so. */
@@ -40,15 +40,17 @@ export const writeHeaders = (handle: Handle, replayed: boolean | undefined): Rec
   ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
 });
 
-/** The answer to a write of one key. */
-export function wrote(handle: Handle, done: Done, location?: string): Reply {
+/** The answer to a write of one key. @param call - Given: when the key was made, the answer says where it is. */
+export function wrote(handle: Handle, done: Done, call?: Pick<Call, 'params'>): Reply {
   const { status, entry } = done.results[0]!;
   const headers = entry === undefined ? { 'kv-revision': done.revision } : versionHeaders(entry);
   if (handle.mode !== 'durable') Object.assign(headers, durabilityHeaders(handle));
-  if (status === 201 && location !== undefined) headers.location = location;
+  if (status === 201 && call !== undefined) headers.location = locationOf(call);
   if (done.replayed) headers['idempotency-replayed'] = 'true';
   return { status, headers };
 }
+
+const locationOf = ({ params }: Pick<Call, 'params'>): string => `/v1/kv/${params.bucket}/${keyInUrl(params.key!)}`;
 
 /** An operation in JSON, as a command of the machine understands it. */
 export function operationOf(item: AnyOperation, nowMs: number): Operation {

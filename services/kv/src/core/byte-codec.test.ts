@@ -45,14 +45,12 @@ describe('a writer and its reader', () => {
     expect([reader.text(), [...reader.rest()]]).toEqual(['abc', [9]]);
   });
 
-  it('hand out values that later ones do not overwrite, and grow for large ones', () => {
+  it('hand out a view of one value at a time, and grow for large ones', () => {
     const writer = new ByteWriter();
-    const first = writer.text('first').finish();
+    expect(new ByteReader(writer.text('first').finish()).text()).toBe('first');
     const large = writer.byte(1).rest(Buffer.alloc(1_048_576, 7)).finish();
-    const second = writer.text('second').finish();
-    expect(new ByteReader(first).text()).toBe('first');
     expect([large.length, large[1], large.at(-1)]).toEqual([1_048_577, 7, 7]);
-    expect(new ByteReader(second).text()).toBe('second');
+    expect(new ByteReader(writer.text('second').finish()).text()).toBe('second');
   });
 
   it('agree on random fields', () => {

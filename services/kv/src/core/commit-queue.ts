@@ -12,7 +12,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Problem } from '@plinth/problem';
 import type { Log } from '../store/log.ts';
 import type { LogPosition } from '../store/store.ts';
-import { type Command, type CommandRecord, encodeCommands, type Outcome } from './command.ts';
+import { type Command, type CommandRecord, type Done, encodeCommands, type Outcome } from './command.ts';
 
 export interface SubmitOptions {
   /** Rough size, for the bounds. */
@@ -42,7 +42,8 @@ interface Waiting {
   deadlineMs: number;
   signal: AbortSignal | undefined;
   caller: Caller | undefined;
-  resolve: (outcomes: Outcome[]) => void;
+  /** @param at - Where among the outcomes of the group its own begin. */
+  answer: (outcomes: Outcome[], at: number) => void;
   reject: (problem: Problem) => void;
 }
 
@@ -101,17 +102,41 @@ export class CommitQueue {
    * @throws Problem `overloaded`, `deadline_exceeded`, `disk_full`, `unavailable`: none of them happened.
    * `outcome_unknown`: they may have.
    */
-  submit(commands: readonly Command[], options: SubmitOptions = {}): Promise<Outcome[]> {
-    const refusal = this.refusal ?? this.#overload(commands.length, options.bytes ?? 0);
-    if (refusal !== undefined) return Promise.reject(refusal);
+  submit(commands: readonly Command[], options?: SubmitOptions): Promise<Outcome[]> {
     return new Promise((resolve, reject) => {
-      const { bytes = 0, deadlineMs = Infinity, signal, context } = options;
-      const caller = context === undefined ? undefined : { context, sinceMs: this.#options.now() };
-      this.#waiting.push({ commands, bytes, deadlineMs, signal, caller, resolve, reject });
-      this.#waitingCommands += commands.length;
-      this.#waitingBytes += bytes;
-      this.#start();
+      const answer = (outcomes: Outcome[], at: number) => resolve(outcomes.slice(at, at + commands.length));
+      this.#enqueue(commands, options, answer, reject);
     });
+  }
+
+  /** The same for one command. @throws Problem also when the command itself is refused. */
+  submitOne(command: Command, options?: SubmitOptions): Promise<Done> {
+    return new Promise((resolve, reject) => {
+      const answer = (outcomes: Outcome[], at: number) => {
+        const outcome = outcomes[at]!;
+        if (outcome instanceof Problem) reject(outcome);
+        else resolve(outcome);
+      };
+      this.#enqueue([command], options, answer, reject);
+    });
+  }
+
+  #enqueue(
+    commands: readonly Command[],
+    { bytes = 0, deadlineMs = Infinity, signal, context }: SubmitOptions = {},
+    answer: Waiting['answer'],
+    reject: Waiting['reject'],
+  ): void {
+    const refusal = this.refusal ?? this.#overload(commands.length, bytes);
+    if (refusal !== undefined) {
+      reject(refusal);
+      return;
+    }
+    const caller = context === undefined ? undefined : { context, sinceMs: this.#options.now() };
+    this.#waiting.push({ commands, bytes, deadlineMs, signal, caller, answer, reject });
+    this.#waitingCommands += commands.length;
+    this.#waitingBytes += bytes;
+    this.#start();
   }
 
   /** Refuses new commands with this until it is called with undefined. */
@@ -251,8 +276,8 @@ export class CommitQueue {
   async #settle({ waiting, record, end, ended }: Group): Promise<void> {
     const outcomes = this.#options.apply(end, record);
     let at = 0;
-    for (const { commands, resolve } of waiting) {
-      resolve(outcomes.slice(at, at + commands.length));
+    for (const { commands, answer } of waiting) {
+      answer(outcomes, at);
       at += commands.length;
     }
     ended();

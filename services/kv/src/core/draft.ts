@@ -15,11 +15,16 @@ export interface Content {
 
 /** Reads what is there now. The machine, to a draft. */
 export interface Present {
-  version(key: ByteString): Version | undefined;
+  version(bucket: number, key: ByteString): Version | undefined;
   /** The value is a view into the store: good until something changes. */
-  content(version: Version): Content;
-  /** Live keys from `start` to `end`, at most `limit`. */
-  keys(start: ByteString, end: ByteString | undefined, limit: number): ByteString[];
+  content(bucket: number, version: Version): Content;
+  /** Keys from `start` to `end` that are live at `timeMs`, at most `limit`. */
+  keys(bucket: number, range: KeyBounds, timeMs: number, limit: number): ByteString[];
+}
+
+export interface KeyBounds {
+  start: ByteString;
+  end: ByteString | undefined;
 }
 
 /** What a key is to become. */
@@ -30,19 +35,21 @@ export interface Pending {
   before: Version | undefined;
   /** Undefined: only read so far. */
   change: Change | undefined;
+  /** The version a put has become, once the draft is committed. */
+  after: Version | undefined;
 }
 
 export class Draft {
   readonly timeMs: number;
   readonly pending = new Map<ByteString, Pending>();
-  /** Keys this command has put: what a range finds beside the keys of the store. */
-  readonly #made = new Set<ByteString>();
+  readonly #bucket: number;
   /** How many more keys of ranges this command may look at: one command is applied without pause. */
   #rangeKeysLeft: number = LIMITS.rangeDeleteKeysMax;
   readonly #present: Present;
 
-  constructor(present: Present, timeMs: number) {
+  constructor(present: Present, bucket: number, timeMs: number) {
     this.#present = present;
+    this.#bucket = bucket;
     this.timeMs = timeMs;
   }
 
@@ -63,7 +70,7 @@ export class Draft {
     const { change } = this.#open(key);
     if (change !== undefined) return change.type === 'put' ? change.content : undefined;
     const before = this.before(key);
-    return before && this.#present.content(before);
+    return before && this.#present.content(this.#bucket, before);
   }
 
   /** When it expires as far as this command has come; 0: never, or it does not exist. */
@@ -79,7 +86,6 @@ export class Draft {
   }
 
   put(key: ByteString, content: Content, expiresAtMs: number): void {
-    this.#made.add(key);
     this.#open(key).change = { type: 'put', content, expiresAtMs };
   }
 
@@ -93,19 +99,24 @@ export class Draft {
   /** Keys of a range as far as this command has come; `more`: there may be others, but it has looked at enough. */
   keys(start: ByteString, end: ByteString | undefined): { keys: ByteString[]; more: boolean } {
     const left = this.#rangeKeysLeft;
-    const present = left === 0 ? [] : this.#present.keys(start, end, left + 1);
+    const present = left === 0 ? [] : this.#present.keys(this.#bucket, { start, end }, this.timeMs, left + 1);
     const more = left === 0 || present.length > left;
     if (present.length > left) present.length = left;
     this.#rangeKeysLeft -= present.length;
     const keys = new Set(present);
-    for (const key of this.#made) if (key >= start && (end === undefined || key < end)) keys.add(key);
+    // Those that this command has put stand beside the keys of the store.
+    for (const key of this.pending.keys()) if (key >= start && (end === undefined || key < end)) keys.add(key);
     return { keys: [...keys].filter((key) => this.exists(key)), more };
   }
 
   #open(key: ByteString): Pending {
     const known = this.pending.get(key);
     if (known !== undefined) return known;
-    const opened: Pending = { before: this.#present.version(key), change: undefined };
+    const opened: Pending = {
+      before: this.#present.version(this.#bucket, key),
+      change: undefined,
+      after: undefined,
+    };
     this.pending.set(key, opened);
     return opened;
   }

@@ -100,10 +100,8 @@ export class Engine {
   // ------------------------------------------------------------ writes
 
   /** One command. @throws Problem: its own refusal, or one of `CommitQueue.submit`. */
-  async submit(command: Command, options?: SubmitOptions): Promise<Done> {
-    const [outcome] = await this.#queue.submit([command], options);
-    if (outcome instanceof Problem) throw outcome;
-    return outcome!;
+  submit(command: Command, options?: SubmitOptions): Promise<Done> {
+    return this.#queue.submitOne(command, options);
   }
 
   /** Several commands in one record, each for itself. */

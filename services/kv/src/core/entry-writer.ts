@@ -75,10 +75,11 @@ export class EntryWriter {
       pending.before = this.version(bucket.id, key);
     }
     let sequence = 0;
-    for (const [key, { before, change }] of draft.pending) {
+    for (const [key, pending] of draft.pending) {
+      const { before, change } = pending;
       if (!isChange(before, change)) continue;
       const at = { revision: next, sequence: sequence++ };
-      if (change!.type === 'put') this.#put(bucket, key, before, change!, at);
+      if (change!.type === 'put') pending.after = this.#put(bucket, key, before, change!, at);
       else this.#bury(bucket, key, before!, 'delete', at);
     }
   }
@@ -88,7 +89,13 @@ export class EntryWriter {
     this.#bury(bucket, key, before, 'expire', { revision, sequence: 0 });
   }
 
-  #put(bucket: BucketState, key: ByteString, before: Version | undefined, change: Change & { type: 'put' }, at: At) {
+  #put(
+    bucket: BucketState,
+    key: ByteString,
+    before: Version | undefined,
+    change: Change & { type: 'put' },
+    at: At,
+  ): Version {
     const { content, expiresAtMs } = change;
     const replaces = before !== undefined && !before.deleted;
     const version: Version = {
@@ -105,6 +112,7 @@ export class EntryWriter {
     bucket.keys += 1;
     bucket.bytes += key.length + version.sizeBytes;
     this.#recency?.use(bucket.id, key);
+    return version;
   }
 
   #bury(bucket: BucketState, key: ByteString, before: Version, type: 'delete' | 'expire', at: At): void {

@@ -25,7 +25,7 @@ import type {
   ResultEntry,
 } from './command.ts';
 import { compactBucket, sweepBucket } from './compaction.ts';
-import { type Content, Draft } from './draft.ts';
+import { type Content, Draft, type KeyBounds, type Present } from './draft.ts';
 import { EntryWriter, growthOf, type Head } from './entry-writer.ts';
 import { forgetDue, nextForgottenMs, recall, remember } from './idempotency.ts';
 import {
@@ -57,6 +57,11 @@ export class Machine {
   readonly #room: CacheRoom;
   readonly #recency: Recency | undefined;
   readonly #meta = new ByteWriter();
+  readonly #present: Present = {
+    version: (bucket, key) => this.#writer.version(bucket, key),
+    content: (bucket, version) => contentOf(readRecord(this.store, bucket, version)),
+    keys: (bucket, range, timeMs, limit) => this.#liveKeys(bucket, range, timeMs, limit),
+  };
 
   /** @param recency - Which entries were used last; only where buckets evict, and they begin empty. */
   constructor(store: Store, recency?: Recency) {
@@ -174,14 +179,15 @@ export class Machine {
     if (refused !== undefined) return refused;
     this.#writer.commit(bucket, draft, revision);
     this.#room.look(bucket);
-    for (const [at, result] of results.entries()) this.#fillIn(id, operations[at]!, result);
+    for (let at = 0; at < results.length; at++) fillIn(results[at]!, operations[at]!, draft);
     return { revision: this.revision, results };
   }
 
   #evaluate(operations: readonly Operation[], draft: Draft, { settings }: BucketState): OperationResult[] | Problem {
     const results: OperationResult[] = [];
     let readBytes = 0;
-    for (const [at, operation] of operations.entries()) {
+    for (let at = 0; at < operations.length; at++) {
+      const operation = operations[at]!;
       const verdict = evaluate(operation, { draft, settings });
       if (verdict instanceof Problem) return operations.length === 1 ? verdict : inOperation(verdict, at);
       if (operation.op === 'get') {
@@ -195,36 +201,16 @@ export class Machine {
   }
 
   #draft(bucket: number, timeMs: number): Draft {
-    return new Draft(
-      {
-        version: (key) => this.#writer.version(bucket, key),
-        content: (version) => contentOf(readRecord(this.store, bucket, version)),
-        keys: (start, end, limit) => this.#liveKeys(bucket, { start, end }, timeMs, limit),
-      },
-      timeMs,
-    );
+    return new Draft(this.#present, bucket, timeMs);
   }
 
-  #liveKeys(
-    bucket: number,
-    { start, end }: { start: ByteString; end: ByteString | undefined },
-    timeMs: number,
-    limit: number,
-  ): ByteString[] {
+  #liveKeys(bucket: number, { start, end }: KeyBounds, timeMs: number, limit: number): ByteString[] {
     const keys: ByteString[] = [];
     const rows = { start: indexKey(bucket, start), end: end === undefined ? key32(bucket + 1) : indexKey(bucket, end) };
     for (const row of this.store.range('index', rows)) {
       if (isLive(decodeVersion(row.value), timeMs) && keys.push(userKeyOf(row.key)) === limit) break;
     }
     return keys;
-  }
-
-  /** What a write came to is known only now. */
-  #fillIn(bucket: number, operation: Operation, result: OperationResult): void {
-    if (operation.op === 'get' || operation.op === 'delete' || operation.op === 'deleteRange') return;
-    const version = this.#writer.version(bucket, operation.key);
-    if (version === undefined || version.deleted) return;
-    result.entry = entryOf(operation.key, version);
   }
 
   // ------------------------------------------------------------ what goes by itself
@@ -329,6 +315,13 @@ function inOperation(problem: Problem, at: number): Problem {
     members: { ...problem.members, operation: at },
     headers: problem.headers,
   });
+}
+
+/** What a write came to is known only when its draft is committed. */
+function fillIn(result: OperationResult, operation: Operation, draft: Draft): void {
+  if (operation.op === 'get' || operation.op === 'delete' || operation.op === 'deleteRange') return;
+  const version = draft.pending.get(operation.key)?.after;
+  if (version !== undefined) result.entry = entryOf(operation.key, version);
 }
 
 function entryOf(key: ByteString, version: Version): ResultEntry {

@@ -17,7 +17,10 @@ export const HEADER_BYTES = 4 * HEADER_WORDS;
 export const REMOVED = -1;
 
 /** The number of a table in an effect. */
-export const TABLE_NUMBERS = Object.fromEntries(TABLES.map((table, number) => [table, number])) as Record<Table, number>;
+export const TABLE_NUMBERS = Object.fromEntries(TABLES.map((table, number) => [table, number])) as Record<
+  Table,
+  number
+>;
 
 /** Effects on their way to another thread: transfer the `memory` of each. */
 export interface EffectChunk {

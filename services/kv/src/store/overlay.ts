@@ -44,8 +44,8 @@ export class Overlay {
   /** Pairs of a range in byte order; undefined when the table has none. It must not change meanwhile. */
   range(table: Table, range: Range): Iterator<Pair<Pending>> | undefined {
     if (this.rows.keyCount(table) === 0) return undefined;
-    let sorted = this.#sorted.get(table);
-    if (sorted === undefined) this.#sorted.set(table, (sorted = new SortedKeys(this.rows, table)));
+    const sorted = this.#sorted.get(table) ?? new SortedKeys(this.rows, table);
+    this.#sorted.set(table, sorted);
     return sorted.range(range);
   }
 

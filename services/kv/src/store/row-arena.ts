@@ -274,5 +274,4 @@ function writeEffect(bytes: Buffer, start: number, key: ByteString, value: Uint8
   return 4 * wordsFor(keyEnd + value.length);
 }
 
-const copyOf = (bytes: Buffer, usedBytes: number): ArrayBuffer =>
-  (bytes.buffer as ArrayBuffer).slice(0, usedBytes);
+const copyOf = (bytes: Buffer, usedBytes: number): ArrayBuffer => (bytes.buffer as ArrayBuffer).slice(0, usedBytes);
