@@ -26,7 +26,7 @@ export function operations({ config, catalog, snapshots, waker, now }: Rooms): S
   const readThrough = new ReadThrough(now);
   return [
     ...keyOperations({ catalog, readThrough, now }),
-    ...rangeOperations({ catalog }),
+    ...rangeOperations({ catalog, cacheBytes: config.cacheBytes / 2 }),
     ...transactionOperations({ catalog, now }),
     ...watchOperations({ catalog, waker, heartbeatMs: config.watchHeartbeatMs, stallMs: config.watchStallMs }),
     ...bucketOperations({ catalog }),

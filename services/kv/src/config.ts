@@ -12,10 +12,10 @@ export const kvSettings = settings('kv', {
     description: 'The first write to a missing bucket makes it, with default settings.',
   }),
   cacheBytes: setting.bytes({
-    default: 32 * 1_048_576,
+    default: 128 * 1_048_576,
     min: 0,
     max: 64 * 1_073_741_824,
-    description: 'Rows of the file kept in memory once they were used. 0: only what the system itself keeps.',
+    description: 'What is kept in memory once it was used: half for rows, half for the entries of pages.',
   }),
   checkpointBytes: setting.bytes({
     default: 16 * 1_048_576,

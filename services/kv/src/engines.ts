@@ -75,7 +75,7 @@ export class Engines implements EngineSource {
     const { folder, config } = this.#options;
     const path = folder.engineFolder(policy, generation);
     await mkdir(path, { recursive: true });
-    const store = refusingOnceClosed(await openLmdbStore(join(path, 'state'), { cacheBytes: config.cacheBytes }));
+    const store = refusingOnceClosed(await openLmdbStore(join(path, 'state'), { cacheBytes: config.cacheBytes / 2 }));
     const log = await openSegmentLog(join(path, 'log'), {
       sync: policy === 'durable' ? 'always' : 'none',
       segmentBytes: config.logSegmentBytes,

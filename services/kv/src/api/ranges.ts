@@ -4,6 +4,7 @@ import { type Call, json, kv, type Reply, type Served, serve } from '@plinth/con
 import { type Entry as JsonEntry, LIMITS, type Page } from '@plinth/contracts/kv';
 import { Problem } from '@plinth/problem';
 import type { Catalog, Handle } from '../core/catalog.ts';
+import type { Engine } from '../core/engine.ts';
 import { nextFolder } from '../core/folders.ts';
 import {
   countLive,
@@ -19,6 +20,7 @@ import {
 import type { ByteString } from '../store/store.ts';
 import { decodeCursor, encodeCursor, requestPrint } from './cursor.ts';
 import { entryJson } from './entry-json.ts';
+import { EntryTexts } from './entry-texts.ts';
 import { bytesOf, keyMembers } from './key.ts';
 import { bothPasts, notFuture } from './keys.ts';
 import { onceOf } from './request-headers.ts';
@@ -52,14 +54,15 @@ const TURN_ROWS = 5_000;
 const STREAM_ENTRIES = 200;
 export const NDJSON = 'application/x-ndjson';
 
-export function rangeOperations({ catalog }: { catalog: Catalog }): Served[] {
+export function rangeOperations({ catalog, cacheBytes }: { catalog: Catalog; cacheBytes: number }): Served[] {
+  const textsOf = perEngine(() => new EntryTexts(cacheBytes));
   return [
     serve(kv.list, (call) => {
       const query = call.query as ListQuery;
       const handle = catalog.find(call.params.bucket!);
       if (query.count) return countReply(listingOf(handle, query), query);
       if (call.header('accept')?.includes(NDJSON)) return streamReply(handle, query);
-      return pageReply(handle, query);
+      return pageReply(handle, query, textsOf(handle.engine));
     }),
     serve(kv.removeRange, async (call) => {
       const handle = catalog.find(call.params.bucket!);
@@ -75,6 +78,16 @@ export function rangeOperations({ catalog }: { catalog: Catalog }): Served[] {
       return json(200, answer, writeHeaders(handle, replayed));
     }),
   ];
+}
+
+/** One of a kind for each engine, as long as that lives: a restore brings others, whose revisions mean other things. */
+function perEngine<T>(make: () => T): (engine: Engine) => T {
+  const made = new WeakMap<Engine, T>();
+  return (engine) => {
+    const one = made.get(engine) ?? make();
+    made.set(engine, one);
+    return one;
+  };
 }
 
 function deletableRange(query: { prefix?: string; start?: string; end?: string; all?: boolean }) {
@@ -99,21 +112,32 @@ function viewOf({ engine, bucket }: Handle, { rev, at }: ListQuery): View {
 
 // ---------------------------------------------------------------- pages
 
-async function pageReply(handle: Handle, query: ListQuery): Promise<Reply> {
-  const { cursor, limit = PAGE_ENTRIES, delimiter, ...same } = query;
-  const request = requestPrint({ ...same, delimiter });
+function pageReply(handle: Handle, query: ListQuery, texts: EntryTexts): Reply | Promise<Reply> {
+  const { cursor, limit = PAGE_ENTRIES, delimiter } = query;
   const listing = listingOf(handle, query);
   if (cursor !== undefined) {
-    Object.assign(listing, decodeCursor(cursor, handle.bucket.id, request, query.reverse ?? false));
+    Object.assign(listing, decodeCursor(cursor, handle.bucket.id, printOf(query), query.reverse ?? false));
   }
-  const gathered = delimiter === undefined ? await entries(listing, limit) : await folders(listing, query, limit);
-  const { view } = listing;
-  const page: Page = { items: gathered.items, revision: view.revision };
-  if (gathered.prefixes.length > 0) page.prefixes = gathered.prefixes;
-  if (gathered.next === undefined) return json(200, page);
-  page.cursor = encodeCursor(handle.bucket.id, request, { view, range: gathered.next });
-  return json(200, page, { link: nextLink(handle.name, query, page.cursor) });
+  const folded = delimiter !== undefined;
+  const gathered = folded ? folders(listing, query, limit, texts) : entries(listing, limit, texts);
+  if (gathered instanceof Promise) return gathered.then((whole) => pageOf(listing, query, whole));
+  return pageOf(listing, query, gathered);
 }
+
+function pageOf({ handle, view, values }: Listing, query: ListQuery, { items, prefixes, next }: Gathered): Reply {
+  const rest: Omit<Page, 'items'> = { revision: view.revision };
+  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  if (prefixes.length > 0) rest.prefixes = prefixes;
+  if (next !== undefined) {
+    rest.cursor = encodeCursor(handle.bucket.id, printOf(query), { view, range: next });
+    headers.link = nextLink(handle.name, query, rest.cursor);
+  }
+  const list = values ? `[${items.join(',')}]` : JSON.stringify(items);
+  return { status: 200, headers, body: `{"items":${list},${JSON.stringify(rest).slice(1)}` };
+}
+
+/** What all pages of one list have in common. */
+const printOf = ({ cursor, limit, delimiter, ...same }: ListQuery): string => requestPrint({ ...same, delimiter });
 
 function nextLink(bucket: string, query: ListQuery, cursor: string): string {
   const parameters = Object.entries({ ...query, cursor }).map(([name, value]): [string, string] => [
@@ -123,22 +147,42 @@ function nextLink(bucket: string, query: ListQuery, cursor: string): string {
   return `</v1/kv/${bucket}?${new URLSearchParams(parameters)}>; rel="next"`;
 }
 
+/** With its value an entry is kept written out; without, a whole page is written out faster than its parts are found. */
+type Item = JsonEntry | string;
+
 interface Gathered {
-  items: JsonEntry[];
+  items: Item[];
   prefixes: string[];
   next: KeyRange | undefined;
 }
 
-async function entries(listing: Listing, limit: number): Promise<Gathered> {
-  const items: JsonEntry[] = [];
+/** Most pages are gathered in one turn, and then without a promise. */
+function entries(listing: Listing, limit: number, texts: EntryTexts): Gathered | Promise<Gathered> {
+  const gathered: Gathered = { items: [], prefixes: [], next: listing.range };
   const budget = { bytes: LIMITS.pageBytesMax };
-  let range: KeyRange | undefined = listing.range;
-  while (range !== undefined && items.length < limit && budget.bytes > 0) {
-    const step = scanOnce(listing, range, { entries: limit - items.length, rows: TURN_ROWS });
-    range = take(listing, step.found, items, budget) ?? step.next;
-    if (range !== undefined && items.length < limit) await nextTurn();
-  }
-  return { items, prefixes: [], next: range };
+  return gatherTurn(listing, limit, { gathered, budget, texts })
+    ? gathered
+    : gatherMore(listing, limit, { gathered, budget, texts });
+}
+
+interface Gathering {
+  gathered: Gathered;
+  budget: { bytes: number };
+  texts: EntryTexts;
+}
+
+async function gatherMore(listing: Listing, limit: number, gathering: Gathering): Promise<Gathered> {
+  do await nextTurn();
+  while (!gatherTurn(listing, limit, gathering));
+  return gathering.gathered;
+}
+
+/** Gathers what one turn may. @returns True when the page is full, or the range at its end. */
+function gatherTurn(listing: Listing, limit: number, { gathered, budget, texts }: Gathering): boolean {
+  const { items } = gathered;
+  const step = scanOnce(listing, gathered.next!, { entries: limit - items.length, rows: TURN_ROWS });
+  gathered.next = take(listing, step.found, { items, budget, texts }) ?? step.next;
+  return gathered.next === undefined || items.length >= limit || budget.bytes <= 0;
 }
 
 function scanOnce({ handle, view }: Listing, range: KeyRange, limits: ScanLimits) {
@@ -146,10 +190,14 @@ function scanOnce({ handle, view }: Listing, range: KeyRange, limits: ScanLimits
 }
 
 /** @returns Where to go on when the page's bytes were used up in the middle. */
-function take(listing: Listing, found: Listed[], items: JsonEntry[], budget: { bytes: number }): KeyRange | undefined {
+function take(
+  listing: Listing,
+  found: Listed[],
+  { items, budget, texts }: { items: Item[]; budget: { bytes: number }; texts: EntryTexts },
+): KeyRange | undefined {
   for (const listed of found) {
     if (budget.bytes <= 0) return rangeFrom(listing.range, listed.key);
-    items.push(itemOf(listing, listed));
+    items.push(pageItem(listing, listed, texts));
     budget.bytes -= listed.key.length + 150 + (listing.values ? listed.version.sizeBytes : 0);
   }
   return undefined;
@@ -158,12 +206,17 @@ function take(listing: Listing, found: Listed[], items: JsonEntry[], budget: { b
 const rangeFrom = (range: KeyRange, key: ByteString): KeyRange =>
   range.reverse ? { ...range, end: `${key}\0` } : { ...range, start: key };
 
+function pageItem(listing: Listing, listed: Listed, texts: EntryTexts): Item {
+  if (!listing.values) return itemOf(listing, listed);
+  return texts.of(listed.version, () => JSON.stringify(itemOf(listing, listed)));
+}
+
 function itemOf({ handle, values }: Listing, { key, version }: Listed): JsonEntry {
   return entryJson(key, version, values ? readRecord(handle.engine.store, handle.bucket.id, version) : undefined);
 }
 
 /** Keys that go on behind the delimiter become one prefix; the keys in it are skipped, not read. */
-async function folders(listing: Listing, query: ListQuery, limit: number): Promise<Gathered> {
+async function folders(listing: Listing, query: ListQuery, limit: number, texts: EntryTexts): Promise<Gathered> {
   const { handle, view } = listing;
   const gathered: Gathered = { items: [], prefixes: [], next: listing.range };
   const names = { prefix: bytesOf(query.prefix ?? ''), delimiter: bytesOf(query.delimiter!) };
@@ -171,7 +224,7 @@ async function folders(listing: Listing, query: ListQuery, limit: number): Promi
     const found = nextFolder(handle.engine.store, handle.bucket, view, gathered.next, names, TURN_ROWS);
     gathered.next = found.next;
     if (found.folder !== undefined) gathered.prefixes.push(prefixText(found.folder));
-    else if (found.listed !== undefined) gathered.items.push(itemOf(listing, found.listed));
+    else if (found.listed !== undefined) gathered.items.push(pageItem(listing, found.listed, texts));
     else await nextTurn();
   }
   return gathered;

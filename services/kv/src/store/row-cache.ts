@@ -13,7 +13,7 @@ import type { ByteString, Table } from './store.ts';
 const CACHED = ['index', 'records'] as const satisfies Table[];
 const isCached = (table: Table): boolean => (CACHED as readonly Table[]).includes(table);
 
-/** Each costs a look-up that finds nothing before the next is asked. */
+/** Each older one costs a look-up that finds nothing in those before it. */
 const GENERATIONS_MAX = 4;
 /** An overlay of so few keys is copied into the newest arena rather than counted as one. */
 const ABSORBED_KEYS_MAX = 2_000;
@@ -40,7 +40,7 @@ export class RowCache {
     for (let age = 0; age < generations.length; age++) {
       const found = generations[age]!.get(table, key);
       if (found === undefined) continue;
-      if (age > 0 && age === generations.length - 1) this.add(table, key, found);
+      if (age === GENERATIONS_MAX - 1) this.add(table, key, found);
       return found;
     }
     return undefined;
