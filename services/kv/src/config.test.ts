@@ -9,7 +9,7 @@ const MARKED = /(<!-- settings[^>]*-->\n)(.*?)(<!-- \/settings -->)/s;
 
 describe('settings', () => {
   test('work with none at all', () => {
-    expect(kvSettings.read({})).toMatchObject({ autoCreateBuckets: true, checkpointBytes: 16_777_216 });
+    expect(kvSettings.read({})).toMatchObject({ autoCreateBuckets: true, checkpointBytes: 67_108_864 });
   });
 
   test('an unknown name stops the start and names the nearest', () => {

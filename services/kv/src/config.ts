@@ -18,7 +18,7 @@ export const kvSettings = settings('kv', {
     description: 'What is kept in memory once it was used: half for rows, half for the entries of pages.',
   }),
   checkpointBytes: setting.bytes({
-    default: 16 * 1_048_576,
+    default: 64 * 1_048_576,
     min: 65_536,
     max: 1_073_741_824,
     description: 'Move the log into the store when so much has gathered. Larger: less writing, more memory.',

@@ -83,6 +83,9 @@ export class CommitQueue {
   #waitingCommands = 0;
   #waitingBytes = 0;
   #running = false;
+  /** The group that the disk has, and since when. */
+  #underWay: { waiting: readonly Waiting[]; sinceMs: number } | undefined;
+  #watch: NodeJS.Timeout | undefined;
   /** Why nothing is taken any more: stopping, or a log that is broken. */
   #closed: Problem | undefined;
   /** Why nothing is taken for now: no room. */
@@ -193,6 +196,8 @@ export class CommitQueue {
       previous = await appending;
     }
     this.#running = false;
+    clearInterval(this.#watch);
+    this.#watch = undefined;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
@@ -234,13 +239,15 @@ export class CommitQueue {
 
   /** @returns The group once it is in the log, or undefined when the disk refused and all of it was told so. */
   async #append(waiting: readonly Waiting[]): Promise<Group | undefined> {
-    const { log, recordTime, observer } = this.#options;
+    const { log, recordTime, observer, commitTimeoutMs } = this.#options;
     const record: CommandRecord = { timeMs: recordTime(), commands: waiting.flatMap(({ commands }) => commands) };
     const body = log === undefined ? undefined : encodeCommands(record);
     const callers = waiting.flatMap(({ caller }) => caller ?? []);
     const ended = observer?.began(callers, record.commands.length, body?.length ?? 0) ?? (() => {});
     if (log === undefined || body === undefined) return { waiting, record, end: ++this.#end, ended };
-    const answered = this.#watchDisk(waiting);
+    const underWay = { waiting, sinceMs: performance.now() };
+    this.#underWay = underWay;
+    this.#watch ??= setInterval(() => this.#look(), Math.min(LOOK_EVERY_MS, commitTimeoutMs));
     try {
       return { waiting, record, end: await log.append([body]), ended };
     } catch (error) {
@@ -249,19 +256,17 @@ export class CommitQueue {
       ended(problem);
       return undefined;
     } finally {
-      answered();
+      this.#underWay = undefined;
     }
   }
 
-  /** Until the disk answers: tells callers in time what can be told without it. @returns To be called then. */
-  #watchDisk(underWay: readonly Waiting[]): () => void {
+  /** While the disk is at work: tells callers in time what can be told without it. */
+  #look(): void {
+    if (this.#underWay === undefined) return;
     const { now, commitTimeoutMs } = this.#options;
-    const slow = setTimeout(() => rejectAll(underWay, outcomeUnknown(commitTimeoutMs)), commitTimeoutMs);
-    const look = setInterval(() => this.#dropWaiting((waiting) => whyGivenUp(waiting, now())), LOOK_EVERY_MS);
-    return () => {
-      clearTimeout(slow);
-      clearInterval(look);
-    };
+    const { waiting: group, sinceMs } = this.#underWay;
+    if (performance.now() - sinceMs >= commitTimeoutMs) rejectAll(group, outcomeUnknown(commitTimeoutMs));
+    this.#dropWaiting((waiting) => whyGivenUp(waiting, now()));
   }
 
   /** The log cannot tell what is on the disk any more: nothing more may be promised until it is opened anew. */

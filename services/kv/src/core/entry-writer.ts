@@ -26,6 +26,8 @@ export interface Head {
   revision: number;
   /** The time of the last record. */
   timeMs: number;
+  /** No entry and no idempotency key is due before; not part of the state, only what is known of it. */
+  quietUntilMs: number;
 }
 
 export interface EntryWriterOptions {
@@ -108,7 +110,10 @@ export class EntryWriter {
     };
     this.#writeVersion(bucket, key, before, version, 'put', content);
     if (replaces) this.#forget(bucket, key, before);
-    if (expiresAtMs > 0) this.#store.put('expiry', expiryKey(expiresAtMs, bucket.id, key), EMPTY);
+    if (expiresAtMs > 0) {
+      this.#store.put('expiry', expiryKey(expiresAtMs, bucket.id, key), EMPTY);
+      this.#head.quietUntilMs = Math.min(this.#head.quietUntilMs, expiresAtMs);
+    }
     bucket.keys += 1;
     bucket.bytes += key.length + version.sizeBytes;
     this.#recency?.use(bucket.id, key);

@@ -25,9 +25,18 @@ export function recall(store: Store, bucket: number, { id, fingerprint }: Once):
   return new Problem('idempotency_mismatch', `the idempotency key ${id} belongs to another request`);
 }
 
-export function remember(store: Store, bucket: number, { id, fingerprint }: Once, outcome: Done, timeMs: number): void {
+/** @returns When it is forgotten. */
+export function remember(
+  store: Store,
+  bucket: number,
+  { id, fingerprint }: Once,
+  outcome: Done,
+  timeMs: number,
+): number {
+  const dueMs = timeMs + IDEMPOTENCY_MS;
   store.put('idempotency', idempotencyKey(bucket, id), encodeStored({ fingerprint, outcome }));
-  store.put('idempotency', idempotencyDueKey(timeMs + IDEMPOTENCY_MS, bucket, id), EMPTY);
+  store.put('idempotency', idempotencyDueKey(dueMs, bucket, id), EMPTY);
+  return dueMs;
 }
 
 /** When the oldest is forgotten; Infinity when there is none. */

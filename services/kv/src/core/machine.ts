@@ -51,7 +51,7 @@ export class Machine {
   readonly store: Store;
   /** Buckets changed since the engine last looked; it clears them. */
   readonly changed = new Set<number>();
-  readonly #head: Head = { revision: 0, timeMs: 0 };
+  readonly #head: Head = { revision: 0, timeMs: 0, quietUntilMs: 0 };
   readonly #registry: BucketRegistry;
   readonly #writer: EntryWriter;
   readonly #room: CacheRoom;
@@ -144,7 +144,10 @@ export class Machine {
 
   /** When there is something to do without a command: the earliest entry or idempotency key is due, a cache is full. */
   nextDueMs(): number {
-    if (this.#room.isWanted) return this.timeMs;
+    return this.#room.isWanted ? this.timeMs : this.#firstDueMs();
+  }
+
+  #firstDueMs(): number {
     const [entry] = this.store.range('expiry', {});
     const entryDueMs = entry === undefined ? Infinity : parseExpiryKey(entry.key).timeMs;
     return Math.min(entryDueMs, nextForgottenMs(this.store));
@@ -158,7 +161,9 @@ export class Machine {
     if (known !== undefined) return known;
     const outcome = run();
     // A refusal changed nothing, so a repeat may as well be decided anew.
-    if (!(outcome instanceof Problem)) remember(this.store, bucket, once, outcome, timeMs);
+    if (outcome instanceof Problem) return outcome;
+    const dueMs = remember(this.store, bucket, once, outcome, timeMs);
+    this.#head.quietUntilMs = Math.min(this.#head.quietUntilMs, dueMs);
     return outcome;
   }
 
@@ -216,6 +221,7 @@ export class Machine {
   // ------------------------------------------------------------ what goes by itself
 
   #sweepDue(): void {
+    if (this.timeMs < this.#head.quietUntilMs) return;
     const due: ByteString[] = [];
     // Copied out before anything changes: a range lasts only until then.
     for (const { key } of this.store.range('expiry', { end: key56(this.timeMs + 1) })) {
@@ -223,6 +229,7 @@ export class Machine {
     }
     for (const row of due) this.#expireRow(row);
     forgetDue(this.store, this.timeMs, SWEEP_ROWS_MAX);
+    this.#head.quietUntilMs = this.#firstDueMs();
   }
 
   #expireRow(row: ByteString): void {

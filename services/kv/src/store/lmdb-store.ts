@@ -197,7 +197,7 @@ export class LmdbStore implements Store {
   #freeze(): Overlay {
     const frozen = this.#active;
     this.#frozen = frozen;
-    this.#active = new Overlay(frozen.position);
+    this.#active = new Overlay(frozen.position, frozen.rows.keys);
     return frozen;
   }
 

@@ -12,12 +12,14 @@ import { SortedKeys } from './sorted-keys.ts';
 import { type ByteString, type LogPosition, type Range, TABLES, type Table } from './store.ts';
 
 export class Overlay {
-  readonly rows = new RowArena({ copies: true });
+  readonly rows: RowArena;
   #sorted = new Map<Table, SortedKeys>();
   #isInStep = false;
   position: LogPosition;
 
-  constructor(position: LogPosition) {
+  /** @param keys - About how many there will be. */
+  constructor(position: LogPosition, keys = 0) {
+    this.rows = new RowArena({ copies: true, keys });
     this.position = position;
   }
 

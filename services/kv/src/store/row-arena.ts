@@ -54,14 +54,18 @@ export class RowArena {
   /** Different keys of each table. */
   readonly #keyCounts = new Int32Array(TABLES.length);
   /** Position + 1 of the newest effect of a key; 0: free. */
-  #slots = new Int32Array(SLOTS_MIN);
+  #slots: Int32Array;
   #keys = 0;
   #usedBytes = 0;
   #mark: Mark | undefined;
 
-  /** @param copies - True when the chunks will be asked for by `copyChunks`. */
-  constructor({ copies }: { copies: boolean }) {
+  /**
+   * @param copies - True when the chunks will be asked for by `copyChunks`.
+   * @param keys - How many there will be, if that is known, so that the index need not grow.
+   */
+  constructor({ copies, keys = 0 }: { copies: boolean; keys?: number }) {
     this.#copies = copies;
+    this.#slots = new Int32Array(Math.max(SLOTS_MIN, 2 ** Math.ceil(Math.log2(2 * keys + 1))));
   }
 
   /** Different keys of a table. */
