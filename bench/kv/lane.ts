@@ -40,6 +40,20 @@ export function cpuMicrosPerOperation({ serverMs, requests }: Sample): number | 
   return serverMs === undefined ? undefined : (serverMs * 1_000) / requests;
 }
 
+/**
+ * How far apart the rounds of the echo lie, which does the same work in each: widest to middle, the median of its cases.
+ * What a machine takes away from outside, a neighbour on the same host for one, no process of it sees in any other way.
+ */
+export function unsteadinessOf(lanes: readonly Lane[]): number | undefined {
+  const echoes = lanes.filter(({ opponent, samples }) => opponent.name === 'echo' && samples.length > 1);
+  return medianKnown(
+    echoes.map(({ samples }) => {
+      const speeds = samples.map(({ perSecond }) => perSecond);
+      return (Math.max(...speeds) - Math.min(...speeds)) / median(speeds);
+    }),
+  );
+}
+
 /** The share of the machine that others took, over all slots: the median. */
 export function foreignShareOf(lanes: readonly Pick<Lane, 'samples'>[]): number | undefined {
   return medianKnown(lanes.flatMap(({ samples }) => samples.map(({ foreignShare }) => foreignShare)));

@@ -3,10 +3,10 @@ import type { Machine } from '../machine.ts';
 import type { Ratio } from '../median.ts';
 import { type Column, figure, markdownTable } from '../table.ts';
 import type { Idle } from './idle.ts';
-import { figuresOf, foreignShareOf, type Lane } from './lane.ts';
+import { figuresOf, foreignShareOf, type Lane, unsteadinessOf } from './lane.ts';
 import type { ListMemory } from './list-memory.ts';
 import type { Options } from './options.ts';
-import { LIMITS, type Outcome, outcomesOf, type Yardstick, yardstickFor } from './targets.ts';
+import { LIMITS, type Noise, type Outcome, outcomesOf, type Yardstick, yardstickFor } from './targets.ts';
 import { OPERATION_TEXT } from './workload.ts';
 
 /** Everything a run found. */
@@ -30,9 +30,8 @@ interface MemoryVerdict {
 }
 
 /** The verdicts of a run. */
-export interface Judgement {
+export interface Judgement extends Noise {
   yardstick: Yardstick;
-  foreignShare: number | undefined;
   outcomes: Outcome[];
   memory: MemoryVerdict[];
   isAllReached: boolean;
@@ -40,14 +39,14 @@ export interface Judgement {
 
 /** Holds the findings against all targets. */
 export function judge({ lanes, idle, listMemory }: Findings): Judgement {
-  const foreignShare = foreignShareOf(lanes);
-  const yardstick = yardstickFor(foreignShare);
+  const noise = { foreignShare: foreignShareOf(lanes), unsteadiness: unsteadinessOf(lanes) };
+  const yardstick = yardstickFor(noise);
   const outcomes = outcomesOf(lanes, yardstick);
   const memory = [...idleVerdict(idle), ...listVerdict(listMemory)];
   const isAllReached =
     outcomes.every(({ reached, p99Reached }) => reached && p99Reached) &&
     memory.every(({ bytes, limitBytes }) => bytes <= limitBytes);
-  return { yardstick, foreignShare, outcomes, memory, isAllReached };
+  return { yardstick, ...noise, outcomes, memory, isAllReached };
 }
 
 function idleVerdict(idle: Idle | undefined): MemoryVerdict[] {
@@ -79,15 +78,15 @@ export function renderReport(findings: Findings, judgement: Judgement): string {
   ].join('\n\n');
 }
 
-function head({ machine, commit, options }: Findings, { yardstick, foreignShare }: Judgement): string {
+function head({ machine, commit, options }: Findings, { yardstick, foreignShare, unsteadiness }: Judgement): string {
   const { cpu, cores, memoryGiB, kernel, node, fdatasyncMs, isOnDisk } = machine;
   const decides = yardstick === 'cpu' ? 'noisy machine: CPU per operation decides' : 'wall-clock time decides';
-  const others = foreignShare === undefined ? 'unknown' : `${Math.round(foreignShare * 100)} % of the CPU`;
+  const percent = (share: number | undefined) => (share === undefined ? 'unknown' : `${Math.round(share * 100)} %`);
   return [
     `# kv, commit ${commit}`,
     '',
     `- ${cores} × ${cpu}, ${memoryGiB} GiB, Linux ${kernel}, Node ${node}; fdatasync ${figure(fdatasyncMs)} ms`,
-    `- ${options.rounds} rounds of ${options.seconds} s, medians; taken by others meanwhile: ${others}; ${decides}`,
+    `- ${options.rounds} rounds of ${options.seconds} s, medians; CPU taken by others meanwhile: ${percent(foreignShare)}, the echo's rounds apart by ${percent(unsteadiness)}; ${decides}`,
     ...(isOnDisk ? [] : ['- **the data folder is in memory: fsync was free and puts mean nothing**']),
   ].join('\n');
 }

@@ -31,6 +31,8 @@ export const LIMITS = { idleRssBytesMax: 90e6, listGrowthBytesMax: 64e6 } as con
 
 /** Others' share of the machine above which CPU per operation is the figure that counts, not wall-clock time. */
 const QUIET_SHARE_MAX = 0.1;
+/** The same for how far apart the rounds of the echo lie. */
+const STEADY_SPREAD_MAX = 0.2;
 
 /** How a target came out at one connection count. */
 export interface Outcome {
@@ -49,9 +51,15 @@ export interface Outcome {
 /** Which of the two ratios decides. */
 export type Yardstick = 'wall' | 'cpu';
 
-/** DESIGN.md §7: CPU per operation where the machine is noisy, wall-clock time where it is quiet. */
-export function yardstickFor(foreignShare: number | undefined): Yardstick {
-  return foreignShare !== undefined && foreignShare > QUIET_SHARE_MAX ? 'cpu' : 'wall';
+/** What the machine did besides: others' share of it, and how far apart the rounds of the echo lie. */
+export interface Noise {
+  foreignShare: number | undefined;
+  unsteadiness: number | undefined;
+}
+
+/** CPU per operation where the machine is noisy, wall-clock time where it is quiet. */
+export function yardstickFor({ foreignShare = 0, unsteadiness = 0 }: Noise): Yardstick {
+  return foreignShare > QUIET_SHARE_MAX || unsteadiness > STEADY_SPREAD_MAX ? 'cpu' : 'wall';
 }
 
 /** True for a lane that is shown and compared with nothing. */
