@@ -12,6 +12,8 @@ export interface PathTemplate {
   literalChars: number;
   /** What every path that matches begins with: compared before the pattern, since that is cheaper. */
   literalPrefix: string;
+  /** How many `/` a path has that matches; undefined when a parameter may take any number. */
+  slashes: number | undefined;
 }
 
 /** Reads a template. @throws TypeError when `{+name}` is used twice: where one ends would be a guess. */
@@ -28,7 +30,14 @@ export function compilePath(source: string): PathTemplate {
   });
   if (source.split('{+').length > 2) throw new TypeError(`${source} has two parameters that take the rest of the path`);
   const literalPrefix = source.split('{', 1)[0]!;
-  return { source, pattern: new RegExp(`^${pattern}$`), names, literalChars, literalPrefix };
+  const slashes = source.includes('{+') ? undefined : slashesOf(source);
+  return { source, pattern: new RegExp(`^${pattern}$`), names, literalChars, literalPrefix, slashes };
+}
+
+export function slashesOf(path: string): number {
+  let count = 0;
+  for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) count++;
+  return count;
 }
 
 /** Most specific first, so that `…{+key}:incr` is asked before `…{+key}`, which would take `:incr` for a part of a key. */

@@ -3,7 +3,7 @@ import type { Operation, Served } from '@plinth/contracts';
 import { percentDecode } from '@plinth/contracts/byte-string';
 import { Problem, type ProblemCode } from '@plinth/problem';
 import type { RouteMetrics } from './http-metrics.ts';
-import { bySpecificity, compilePath, type PathTemplate } from './path-template.ts';
+import { bySpecificity, compilePath, type PathTemplate, slashesOf } from './path-template.ts';
 import { QueryReader } from './query.ts';
 
 export interface RouteOptions {
@@ -39,9 +39,11 @@ export class Route {
     this.#paramProblem = operation.problems.includes('invalid_key') ? 'invalid_key' : 'invalid_request';
   }
 
-  /** The raw parameters of a path of this operation, else null. */
-  match(path: string): RegExpExecArray | null {
-    return path.startsWith(this.template.literalPrefix) ? this.template.pattern.exec(path) : null;
+  /** The raw parameters of a path of this operation, else null. What is cheap to see is looked at first. */
+  match(path: string, slashes = slashesOf(path)): RegExpExecArray | null {
+    const { template } = this;
+    if (template.slashes !== undefined && template.slashes !== slashes) return null;
+    return path.startsWith(template.literalPrefix) ? template.pattern.exec(path) : null;
   }
 
   /** Path parameters as byte strings. @throws Problem when one is not percent-encoded well. */
@@ -95,8 +97,9 @@ export class Router {
   #search(method: string, path: string): Found | undefined {
     const routes = this.#byMethod.get(method);
     if (routes === undefined) return undefined;
+    const slashes = slashesOf(path);
     for (const route of routes) {
-      const captured = route.match(path);
+      const captured = route.match(path, slashes);
       if (captured !== null) return { route, captured };
     }
     return undefined;

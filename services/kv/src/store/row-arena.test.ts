@@ -100,6 +100,23 @@ describe('a row arena', () => {
     }
   });
 
+  test('a step that is undone behind the end of a chunk leaves no copy of that chunk as it was', () => {
+    const arena = new RowArena({ copies: true });
+    arena.set('index', 'kept', bytes('1'));
+    arena.mark();
+    for (const key of ['x', 'y', 'z']) arena.set('records', key, Buffer.alloc(700_000));
+    arena.rewind();
+    arena.set('index', 'later', bytes('2'));
+    const made = applied(arena);
+    expect([[...made.index!], made.records!.size]).toEqual([
+      [
+        ['kept', '1'],
+        ['later', '2'],
+      ],
+      0,
+    ]);
+  });
+
   test('keys since a position are those that came in behind it, each once', () => {
     const arena = new RowArena({ copies: false });
     for (const key of ['b', 'a', 'b']) arena.set('index', key, bytes(key));
