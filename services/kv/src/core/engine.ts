@@ -146,7 +146,7 @@ export class Engine {
 
   /** The live entry of a key. Cost: two look-ups. */
   read(bucket: number, key: ByteString): Entry | undefined {
-    const entry = readEntry(this.machine.store, bucket, key, this.view().timeMs);
+    const entry = readEntry(this.machine.store, bucket, key, this.#clock.now());
     if (entry !== undefined) this.#options.recency?.use(bucket, key);
     return entry;
   }

@@ -35,6 +35,7 @@ import { type LmdbEnv, MAP_SIZE_BYTES, openLmdbEnv, rangeOf, readPosition } from
 import { assertLmdbFile } from './lmdb-file.ts';
 import { Overlay } from './overlay.ts';
 import { isEmptyRange, type Layer, mergeLayers } from './range-merge.ts';
+import { hashOf } from './row-arena.ts';
 import { RowCache } from './row-cache.ts';
 import type { ByteString, Entry, LogPosition, Range, Store, Table } from './store.ts';
 
@@ -98,9 +99,10 @@ export class LmdbStore implements Store {
   }
 
   get(table: Table, key: ByteString): Uint8Array | undefined {
-    let known = this.#active.get(table, key);
-    if (known === undefined) known = this.#frozen?.get(table, key);
-    if (known === undefined) known = this.#cache.get(table, key);
+    const hash = hashOf(table, key);
+    let known = this.#active.get(table, key, hash);
+    if (known === undefined) known = this.#frozen?.get(table, key, hash);
+    if (known === undefined) known = this.#cache.get(table, key, hash);
     return known === undefined ? this.#read(table, key) : (known ?? undefined);
   }
 

@@ -32,8 +32,8 @@ export class Overlay {
     return 2 * this.rows.heldBytes;
   }
 
-  get(table: Table, key: ByteString): Pending | undefined {
-    return this.rows.get(table, key);
+  get(table: Table, key: ByteString, hash: number): Pending | undefined {
+    return this.rows.get(table, key, hash);
   }
 
   /** Sets a key, or removes it with null. */

@@ -85,12 +85,14 @@ export class RowArena {
 
   /**
    * What a key has, undefined when it is not here. A view, valid as long as anyone holds it.
+   *
+   * @param hash - Of table and key, where several arenas are asked.
    * Cost: 0.15 µs, half of it for the view; 0.05 µs when the key is not here.
    */
-  get(table: Table, key: ByteString): Pending | undefined {
+  get(table: Table, key: ByteString, hash = hashOf(table, key)): Pending | undefined {
     if (this.#keys === 0) return undefined;
     const number = TABLE_NUMBERS[table];
-    const found = this.#slots[this.#slotOf(hashOf(number, key), number, key)]!;
+    const found = this.#slots[this.#slotOf(hash, number, key)]!;
     return found === 0 ? undefined : this.#valueAt(found - 1);
   }
 
@@ -101,7 +103,7 @@ export class RowArena {
       throw new RangeError(`key is ${key.length} bytes; it must be 1 to ${STORE_KEY_BYTES_MAX}`);
     }
     const number = TABLE_NUMBERS[table];
-    const hash = hashOf(number, key);
+    const hash = hashOf(table, key);
     const slot = this.#slotOf(hash, number, key);
     const chunk = this.#roomFor(HEADER_BYTES + key.length + (value?.length ?? 0));
     const start = this.#used[chunk]!;
@@ -257,8 +259,8 @@ export class RowArena {
 }
 
 /** FNV-1a over table and key, finished so that its low bits are as good as its high ones. Cost: 1 ns a byte. */
-function hashOf(table: number, key: ByteString): number {
-  let hash = SEED ^ table;
+export function hashOf(table: Table, key: ByteString): number {
+  let hash = SEED ^ TABLE_NUMBERS[table];
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x0100_0193);
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b_3c6d);
   return hash ^ (hash >>> 13);

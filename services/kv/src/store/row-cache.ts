@@ -6,7 +6,7 @@
  * newest as it is, so that no row here is ever older than the file. The oldest is dropped whole when there are too
  * many bytes or too many arenas, and what is found in it is used and therefore taken along.
  */
-import { type Pending, RowArena } from './row-arena.ts';
+import { hashOf, type Pending, RowArena } from './row-arena.ts';
 import type { ByteString, Table } from './store.ts';
 
 /** The tables whose rows are read by key again and again. */
@@ -35,10 +35,10 @@ export class RowCache {
   }
 
   /** What the file has for a key, null when it has nothing; undefined when that is not known here. */
-  get(table: Table, key: ByteString): Pending | undefined {
+  get(table: Table, key: ByteString, hash = hashOf(table, key)): Pending | undefined {
     const generations = this.#generations;
     for (let age = 0; age < generations.length; age++) {
-      const found = generations[age]!.get(table, key);
+      const found = generations[age]!.get(table, key, hash);
       if (found === undefined) continue;
       if (age === GENERATIONS_MAX - 1) this.add(table, key, found);
       return found;
