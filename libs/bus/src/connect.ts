@@ -54,7 +54,7 @@ export async function connectBus(options: ConnectBusOptions): Promise<Bus> {
   const link = new Link(options.log);
   const connection = await firstConnection(options, link);
   void link.watch(connection);
-  return busOver(connection, link, options.log);
+  return busOver(connection, { link, log: options.log, inboxPrefix: inboxPrefixOf(options.name) });
 }
 
 async function firstConnection(options: ConnectBusOptions, link: Link): Promise<NatsConnection> {
@@ -64,9 +64,12 @@ async function firstConnection(options: ConnectBusOptions, link: Link): Promise<
       return await connect(connectionOptions(options, link));
     } catch (cause) {
       const { message } = cause as Error;
-      if (cause instanceof errors.AuthorizationError || Date.now() >= deadlineMs) {
-        throw new Problem('unavailable', `the bus cannot be reached: ${message}`, { cause });
+      if (cause instanceof errors.AuthorizationError) {
+        const whom = options.user === undefined ? 'the credentials' : `the credentials of user ${options.user}`;
+        throw new Problem('unavailable', `NATS refuses ${whom}: ${message}`, { cause });
       }
+      if (Date.now() >= deadlineMs)
+        throw new Problem('unavailable', `the bus cannot be reached: ${message}`, { cause });
       options.log?.warn('NATS is not there yet; trying again', { error: message });
       await sleep(Math.min(1_000 * (0.5 + Math.random()), Math.max(deadlineMs - Date.now(), 1)));
     }
@@ -77,6 +80,7 @@ function connectionOptions(options: ConnectBusOptions, link: Link): ConnectionOp
   return {
     servers: options.url.split(',').map((url) => url.trim()),
     name: options.name,
+    inboxPrefix: inboxPrefixOf(options.name),
     maxReconnectAttempts: -1,
     reconnectDelayHandler: () => link.retryDelayMs(),
     // Credentials may be wrong for a moment while they are rotated.
@@ -93,12 +97,21 @@ function connectionOptions(options: ConnectBusOptions, link: Link): ConnectionOp
   };
 }
 
+/**
+ * Replies come below a prefix of the caller's own, so that its permissions on the server can keep others from reading
+ * them: with the common `_INBOX` everybody may listen to everybody's.
+ */
+export const inboxPrefixOf = (name: string): string => `_INBOX_${name.replace(/[^A-Za-z0-9_-]/g, '_')}`;
+
 function fileAuthenticator(path: string): Authenticator {
   return (nonce) => credsAuthenticator(readFileSync(path))(nonce);
 }
 
-function busOver(connection: NatsConnection, link: Link, log: BusLog | undefined): Bus {
-  const inbox = new ReplyInbox(connection);
+function busOver(
+  connection: NatsConnection,
+  { link, log, inboxPrefix }: { link: Link; log: BusLog | undefined; inboxPrefix: string },
+): Bus {
+  const inbox = new ReplyInbox(connection, inboxPrefix);
   const events = new EventChannel(connection, link, log);
   const endpoints: Endpoint[] = [];
   const serve = async (service: BusService, operations: readonly Served[]) => {

@@ -21,8 +21,9 @@ export class ReplyInbox {
   readonly #waiting = new Map<string, Waiter>();
   #latest = 0;
 
-  constructor(connection: NatsConnection) {
-    this.#prefix = `${createInbox()}.`;
+  /** @param prefix - What the subjects of replies begin with. */
+  constructor(connection: NatsConnection, prefix: string) {
+    this.#prefix = `${createInbox(prefix)}.`;
     connection.subscribe(`${this.#prefix}*`, {
       callback: (error, message) => {
         if (error === null) this.#deliver(message);
