@@ -12,6 +12,7 @@ const EFFECTS = 60_000;
 const PUTS_PER_STEP = 3;
 const ROUNDS = 5;
 const VALUE = Buffer.alloc(128, 7);
+const CACHE_BYTES = 64 * 1_048_576;
 
 const collect = (): void => (globalThis as { gc?: () => void }).gc?.();
 const say = (name: string, amount: number, unit: string) =>
@@ -46,7 +47,7 @@ async function benchMemory() {
   say('rss: import lmdb', imported - bare, 'MB');
   const { openLmdbStore } = await import('./lmdb-store.ts');
   const folder = await mkdtemp(join(tmpdir(), 'lmdb-bench-'));
-  const store = await openLmdbStore(folder);
+  const store = await openLmdbStore(folder, { cacheBytes: CACHE_BYTES });
   const opened = rssMb();
   say('rss: our modules and an open store', opened - imported, 'MB');
   store.step(1, () => store.put('meta', 'a', VALUE));
@@ -162,8 +163,12 @@ async function benchTables(): Promise<void> {
 const { store, folder } = await benchMemory();
 await benchSteps(store);
 benchReads(store, 'overlay');
+for (const key of KEYS) store.step(store.position + 1, () => store.put('records', key, VALUE));
 await store.checkpoint();
 benchReads(store, 'LMDB');
+bestNs('get of a row that is kept', EFFECTS, freshKeys, (keys) => {
+  for (const key of keys) store.get('records', key);
+});
 await benchCheckpoint(store);
 say('rss: after these checkpoints', rssMb(), 'MB in all');
 benchHeap(store);
