@@ -1,4 +1,5 @@
 /** A client of the suite: typed, over HTTP or NATS, repeating only what is safe. README.md shows it at work. */
+import type { ApiKey } from './api-key.ts';
 import { Caller } from './caller.ts';
 import { HttpTransport } from './http-transport.ts';
 import { KvClient } from './kv/kv-client.ts';
@@ -7,6 +8,7 @@ import type { Transport } from './transport.ts';
 
 export type { Bucket, ChangeEvent, Mode, Snapshot } from '@plinth/contracts/kv';
 export { Problem, type ProblemCode } from '@plinth/problem';
+export type { ApiKey } from './api-key.ts';
 export type { Key } from './byte-string.ts';
 export type { CallOptions, WriteOptions } from './caller.ts';
 export { KvBucket, type Transaction, type Written } from './kv/bucket.ts';
@@ -26,9 +28,18 @@ export type ClientOptions = {
   retries?: number;
   /** Milliseconds for a call with its repeats, passed on to the service. Default 5,000. Streams go on beyond it. */
   timeoutMs?: number;
-  /** Sent with every request: `{ authorization: 'Bearer …' }`. */
+  /** Sent with every request. */
   headers?: Readonly<Record<string, string>>;
-} & ({ url: string; nats?: undefined } | { nats: BusLike | NatsAddress; url?: undefined });
+} & (
+  | {
+      url: string;
+      /** Sent as `Authorization: Bearer …`: a key, or a function that finds it, asked anew for each attempt. */
+      apiKey?: ApiKey | undefined;
+      nats?: undefined;
+    }
+  // No key on the bus, where others may listen: the permissions of NATS guard it.
+  | { nats: BusLike | NatsAddress; url?: undefined; apiKey?: undefined }
+);
 
 export interface Client {
   readonly kv: KvClient;
@@ -44,12 +55,14 @@ const TIMEOUT_MS = 5_000;
  *
  * @param options - `url` of a service over HTTP; or `nats`, a bus or where one is, which carries all but
  * `export`, `import` and `previous` of a watch.
- * @throws TypeError when `url` is none.
+ * @throws TypeError when `url` is none, or `apiKey` is no key.
  */
 export function createClient(options: ClientOptions): Client {
   const { retries = RETRIES, timeoutMs = TIMEOUT_MS, headers = {} } = options;
   const transport: Transport =
-    options.nats === undefined ? new HttpTransport({ url: options.url }) : new NatsTransport(options.nats);
+    options.nats === undefined
+      ? new HttpTransport({ url: options.url, apiKey: options.apiKey })
+      : new NatsTransport(options.nats);
   const caller = new Caller({ transport, retries, timeoutMs, headers: lowerCase(headers), random: Math.random });
   return { kv: new KvClient(caller), close: () => transport.close() };
 }

@@ -7,6 +7,7 @@
  */
 import http from 'node:http';
 import https from 'node:https';
+import { type ApiKey, askForBearer, bearerOf } from './api-key.ts';
 import { HttpExchange } from './http-exchange.ts';
 import { problemOfReply } from './problem-reply.ts';
 import { requestTarget } from './request-target.ts';
@@ -15,6 +16,7 @@ import type { StreamRequest, Transport, TransportReply, TransportRequest, Transp
 export interface HttpTransportOptions {
   /** `http://127.0.0.1:7401`, or `https://…`; a path in it is put before all others. */
   url: string;
+  apiKey?: ApiKey | undefined;
 }
 
 /** More than a service on a few cores answers at a time; further requests wait here, where they have surely not happened. */
@@ -29,12 +31,17 @@ export class HttpTransport implements Transport {
   readonly #agent: http.Agent;
   /** Streams last, so they have connections of their own and do not use up the others'. */
   readonly #streamAgent: http.Agent;
+  readonly #findKey: Exclude<ApiKey, string> | undefined;
+  /** Of a key that stays the same. */
+  readonly #bearer: string | undefined;
   #isClosed = false;
 
-  /** @throws TypeError when `url` is none of HTTP. */
-  constructor({ url }: HttpTransportOptions) {
+  /** @throws TypeError when `url` is none of HTTP, or `apiKey` is no key. */
+  constructor({ url, apiKey }: HttpTransportOptions) {
     const { protocol, hostname, port, pathname } = new URL(url);
     if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`${url} is not an http: or https: URL`);
+    if (typeof apiKey === 'string') this.#bearer = bearerOf(apiKey);
+    else this.#findKey = apiKey;
     this.#module = protocol === 'https:' ? https : http;
     // IPv6 addresses stand in brackets in a URL, and without them in a socket.
     this.#target = { host: hostname.replace(/^\[|\]$/g, ''), ...(port === '' ? {} : { port: Number(port) }) };
@@ -44,14 +51,14 @@ export class HttpTransport implements Transport {
   }
 
   async send(request: TransportRequest): Promise<TransportReply> {
-    const exchange = this.#begin(request, this.#agent);
+    const exchange = this.#begin(await this.#withKey(request), this.#agent);
     const reply = await exchange.wholeReply();
     if (reply.status >= 400) throw problemOfReply(reply, request.endpoint);
     return reply;
   }
 
   async openStream(request: StreamRequest): Promise<TransportStream> {
-    const exchange = this.#begin(request, this.#streamAgent);
+    const exchange = this.#begin(await this.#withKey(request), this.#streamAgent);
     exchange.limitSilence(request.silenceMsMax);
     const stream = await exchange.stream();
     if (stream.status < 400) return stream;
@@ -63,6 +70,20 @@ export class HttpTransport implements Transport {
     this.#isClosed = true;
     this.#agent.destroy();
     this.#streamAgent.destroy();
+  }
+
+  /** The request as it may be sent: with the key, and with what is left of its time once that was found. */
+  #withKey(request: TransportRequest): TransportRequest | Promise<TransportRequest> {
+    const { headers } = request;
+    if (this.#findKey !== undefined) return this.#withFoundKey(this.#findKey, request);
+    return this.#bearer === undefined ? request : { ...request, headers: { ...headers, authorization: this.#bearer } };
+  }
+
+  async #withFoundKey(find: Exclude<ApiKey, string>, request: TransportRequest): Promise<TransportRequest> {
+    const startedMs = performance.now();
+    const authorization = await askForBearer(find, request);
+    const timeoutMs = request.timeoutMs - (performance.now() - startedMs);
+    return { ...request, timeoutMs, headers: { ...request.headers, authorization } };
   }
 
   #begin(request: TransportRequest, agent: http.Agent): HttpExchange {

@@ -1,8 +1,8 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Client, createClient, type KvBucket } from '../src/client.ts';
-import { answer, problem, reset, resetAmid, ScriptedServer, silence } from './scripted-server.ts';
+import { type ApiKey, type Client, createClient, type KvBucket } from '../src/client.ts';
+import { answer, ndjson, problem, reset, resetAmid, ScriptedServer, silence } from './scripted-server.ts';
 
 const ENTRY = { 'kv-revision': '7', 'kv-create-revision': '3', 'kv-version': '2', 'content-type': 'text/plain' };
 const good = answer(200, ENTRY, 'hello');
@@ -135,6 +135,100 @@ describe('deadlines', () => {
   });
 });
 
+describe('the API key', () => {
+  const withKey = async (options: { apiKey?: ApiKey; headers?: Record<string, string> }) => {
+    const guarded = createClient({ url: server.url, ...options });
+    try {
+      return await guarded.kv.bucket('demo').get('a');
+    } finally {
+      await guarded.close();
+    }
+  };
+  const sent = () => server.requests.map(({ headers }) => headers.authorization);
+
+  test('is sent as bearer, without the newline of its file, and instead of a header of the client', async () => {
+    server.script(good);
+    await withKey({ apiKey: 'plk_one\n' });
+    await withKey({ apiKey: 'plk_two', headers: { Authorization: 'Basic eDp5' } });
+    await withKey({ headers: { Authorization: 'Basic eDp5' } });
+    await withKey({});
+    expect(sent()).toEqual(['Bearer plk_one', 'Bearer plk_two', 'Basic eDp5', undefined]);
+  });
+
+  test('is asked for with each attempt', async () => {
+    server.script(problem(503, 'overloaded'), good);
+    let count = 0;
+    await withKey({ apiKey: () => `plk_${++count}` });
+    await withKey({ apiKey: async () => `plk_${++count}` });
+    expect(sent()).toEqual(['Bearer plk_1', 'Bearer plk_2', 'Bearer plk_3']);
+  });
+
+  test('goes with streams too', async () => {
+    server.script(ndjson([], { ending: 'end' }));
+    const guarded = createClient({ url: server.url, apiKey: async () => 'plk_one' });
+    for await (const _ of guarded.kv.bucket('demo').export());
+    await guarded.close();
+    expect(sent()).toEqual(['Bearer plk_one']);
+  });
+
+  test.each([
+    [401, 'unauthenticated'],
+    [403, 'forbidden'],
+  ])('that is refused (%i) is the problem, and not sent again', async (status, code) => {
+    server.script(problem(status, code));
+    await expect(withKey({ apiKey: 'plk_one' })).rejects.toMatchObject({ code, message: `it is ${code}` });
+    server.script(answer(status));
+    await expect(withKey({ apiKey: 'plk_one' })).rejects.toMatchObject({ code });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test('that is none is refused before anything is sent, and never shown', async () => {
+    server.script(good);
+    expect(() => createClient({ url: server.url, apiKey: ' \n' })).toThrow('apiKey is empty');
+    for (const apiKey of ['two keys', 'a\nb', 'caf\u00e9']) {
+      expect(() => createClient({ url: server.url, apiKey })).toThrow(/^apiKey must be printable ASCII [^:]*$/);
+      await expect(withKey({ apiKey: () => apiKey })).rejects.toThrow('apiKey must be printable ASCII');
+    }
+    expect(server.requests).toHaveLength(0);
+  });
+
+  test('that cannot be found is what the function throws, at once', async () => {
+    server.script(good);
+    let asked = 0;
+    const apiKey = () => {
+      asked++;
+      throw new Error('the vault is sealed');
+    };
+    await expect(withKey({ apiKey })).rejects.toThrow('the vault is sealed');
+    expect([asked, server.requests.length]).toEqual([1, 0]);
+  });
+
+  test('that is not there in time did not happen; an abort ends the wait', async () => {
+    server.script(good);
+    const waiting = createClient({ url: server.url, apiKey: () => new Promise<string>(() => {}) }).kv.bucket('demo');
+    const late = waiting.incr('a', { timeoutMs: 60 });
+    await expect(late).rejects.toMatchObject({
+      code: 'deadline_exceeded',
+      message: 'the API key was not there in time',
+    });
+    const leaving = new AbortController();
+    setTimeout(() => leaving.abort(new Error('enough')), 20);
+    await expect(waiting.get('a', { signal: leaving.signal })).rejects.toThrow('enough');
+    expect(server.requests).toHaveLength(0);
+  });
+
+  test('takes its time out of that of the call', async () => {
+    server.script(good);
+    const slow = createClient({
+      url: server.url,
+      apiKey: () => new Promise((resolve) => setTimeout(resolve, 200, 'plk_one')),
+    });
+    await slow.kv.bucket('demo').get('a', { timeoutMs: 2_000 });
+    await slow.close();
+    expect(Number(server.requests[0]!.headers['request-timeout-ms'])).toBeLessThanOrEqual(1_701);
+  });
+});
+
 describe('connections', () => {
   test('are kept and used again', async () => {
     const ports = new Set<number | undefined>();
@@ -153,10 +247,10 @@ describe('connections', () => {
 
   test('the URL may have a path, and the client headers of its own', async () => {
     server.script(good);
-    const inside = createClient({ url: `${server.url}/plinth/`, headers: { Authorization: 'Bearer x' } });
+    const inside = createClient({ url: `${server.url}/plinth/`, headers: { 'X-Team': 'red' } });
     await inside.kv.bucket('demo').get('a');
     await inside.close();
-    expect(server.requests[0]).toMatchObject({ url: '/plinth/v1/kv/demo/a', headers: { authorization: 'Bearer x' } });
+    expect(server.requests[0]).toMatchObject({ url: '/plinth/v1/kv/demo/a', headers: { 'x-team': 'red' } });
     expect(() => createClient({ url: 'ftp://x' })).toThrow(TypeError);
   });
 

@@ -15,6 +15,8 @@ export interface OpenApiOptions {
   title: string;
   version: string;
   operations: readonly Operation[];
+  /** Callers need an API key. */
+  isGuarded?: boolean;
 }
 
 /** Headers that OpenAPI takes from the media types and ignores as parameters. */
@@ -26,7 +28,7 @@ const IMPLIED_HEADERS = ['accept', 'content-type', 'authorization'];
  * A `{+name}` becomes `{name}`, since OpenAPI has no word for a parameter with slashes; the template as it is stands in
  * `x-plinth-path`. Cost: about 20 ms for 25 operations, so keep the result.
  */
-export function openApi({ title, version, operations }: OpenApiOptions): Json {
+export function openApi({ title, version, operations, isGuarded = false }: OpenApiOptions): Json {
   const schemas = new SchemaWriter();
   const paths: Record<string, Json> = {};
   for (const operation of operations) {
@@ -38,9 +40,19 @@ export function openApi({ title, version, operations }: OpenApiOptions): Json {
     openapi: '3.1.1',
     info: { title, version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
     paths,
-    components: { schemas: { Problem: PROBLEM_SCHEMA, ...schemas.named } },
+    // One of them is enough.
+    ...(isGuarded && { security: Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [] })) }),
+    components: {
+      schemas: { Problem: PROBLEM_SCHEMA, ...schemas.named },
+      ...(isGuarded && { securitySchemes: SECURITY_SCHEMES }),
+    },
   };
 }
+
+const SECURITY_SCHEMES = {
+  bearer: { type: 'http', scheme: 'bearer' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'Api-Key' },
+};
 
 /** RFC 9457 with our members. */
 const PROBLEM_SCHEMA = {

@@ -63,17 +63,21 @@ export interface Operation<Query extends z.ZodObject = z.ZodObject, Body extends
   problems: readonly ProblemCode[];
   /** Doing it twice is doing it once: a client may repeat it when the outcome is unknown. */
   idempotent: boolean;
+  /** A POST that changes nothing, so that a key for reading is enough. GET and HEAD need not say it. */
+  readsOnly: boolean;
   /** Served in front of Express, on plain `node:http`. Only where a measurement asked for it. */
   hot: boolean;
   /** The answer has no end that is known beforehand (watch, export, NDJSON list). */
   streams: boolean;
 }
 
-type Defaulted = 'service' | 'subject' | 'headers' | 'problems' | 'idempotent' | 'hot' | 'streams';
+type Defaulted = 'service' | 'subject' | 'headers' | 'problems' | 'idempotent' | 'readsOnly' | 'hot' | 'streams';
 
 /** Problems that any operation may answer with. */
 export const PROBLEMS_OF_ALL = [
   'invalid_request',
+  'unauthenticated',
+  'forbidden',
   'foreign_origin',
   'not_acceptable',
   'body_too_large',
@@ -92,6 +96,7 @@ export function operationsOf(service: string) {
     headers: [],
     problems: [],
     idempotent: spec.method !== 'POST' && spec.method !== 'PATCH',
+    readsOnly: false,
     hot: false,
     streams: false,
     ...spec,

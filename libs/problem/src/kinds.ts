@@ -18,6 +18,8 @@ export const PROBLEM_KINDS = {
   invalid_ttl: { status: 400, title: 'The time to live is not legal', retryable: 'no' },
   invalid_precondition: { status: 400, title: 'The precondition is malformed', retryable: 'no' },
   invalid_cursor: { status: 400, title: 'The cursor does not belong to this request', retryable: 'no' },
+  unauthenticated: { status: 401, title: 'The request has no API key that is known', retryable: 'no' },
+  forbidden: { status: 403, title: 'The API key may not do this', retryable: 'no' },
   foreign_origin: { status: 403, title: 'Requests from this host or origin are refused', retryable: 'no' },
   not_found: { status: 404, title: 'There is nothing at this address', retryable: 'no' },
   key_not_found: { status: 404, title: 'The key does not exist', retryable: 'no' },

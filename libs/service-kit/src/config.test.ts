@@ -160,6 +160,23 @@ describe('the settings of the kit', () => {
   });
 });
 
+describe('API keys', () => {
+  const filesOf = (env: Record<string, string>) => readBoth('kv', env, () => ({})).kit.api;
+
+  test('are the same for every service, and off when nothing is set, as charts write it', () => {
+    expect(filesOf({ API_ROOT_KEY_FILE: '/keys/root', API_KEYS_FILE: '/keys/more' })).toEqual({
+      rootKeyFile: '/keys/root',
+      keysFile: '/keys/more',
+    });
+    expect(filesOf({ API_ROOT_KEY_FILE: '', API_KEYS_FILE: '' })).toEqual({});
+  });
+
+  test('have their rows in the table of each service', () => {
+    const rows = kitSettingRows('queue').map(({ variable }) => variable);
+    expect(rows.filter((variable) => variable.startsWith('API_'))).toEqual(['API_ROOT_KEY_FILE', 'API_KEYS_FILE']);
+  });
+});
+
 describe('the table of settings', () => {
   test('has a row for each, and escapes what would break it', () => {
     const lines = settingsTable(kv.rows()).split('\n');

@@ -1,17 +1,20 @@
 /**
- * What the kit costs: the hot lane and the Express lane beside a raw `node:http` server, in one run.
+ * What the kit costs: the hot lane, the same with API keys, and the Express lane beside a raw `node:http` server, in one
+ * run.
  *
  *     node libs/service-kit/src/hot-lane.bench.ts            # 5 rounds of 2 s, about two minutes
  *     ROUNDS=1 SECONDS=1 node libs/service-kit/src/hot-lane.bench.ts
  *
  * Each server is a process of its own; rounds are interleaved, the figure is the median. A value of 128 bytes, 64
- * connections. The raw server only echoes; a handler on the lanes works 3 µs beside it, as a store would. Beside
+ * connections; each request carries a key, which only `keyed` looks at. The raw server only echoes; a handler on the lanes works 3 µs beside it, as a store would. Beside
  * requests a second the processor time per request of the server is printed, the steadier figure on a busy machine.
  */
 import { type ChildProcess, execFile, execFileSync, fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { operationsOf, type Reply, serve } from '@plinth/contracts';
@@ -23,7 +26,8 @@ const SECONDS = Number(process.env.SECONDS ?? 2);
 const CONNECTIONS = 64;
 const WORK_NS = 3_000n;
 const VALUE = Buffer.alloc(128, 'v');
-const SUBJECTS = ['raw', 'hot', 'express'] as const;
+const KEY = 'plk_a-key-of-the-length-that-keys-commonly-have';
+const SUBJECTS = ['raw', 'hot', 'keyed', 'express'] as const;
 type Subject = (typeof SUBJECTS)[number];
 type Method = 'GET' | 'PUT';
 
@@ -61,7 +65,8 @@ function rawServer(): Promise<number> {
   });
 }
 
-async function kitServer(hot: boolean): Promise<number> {
+async function kitServer(subject: Subject): Promise<number> {
+  const hot = subject !== 'express';
   const operation = operationsOf('bench');
   const shape = { path: '/v1/kv/{bucket}/{+key}', query: z.strictObject({}), replies: [], hot };
   const get = operation({ ...shape, name: 'get', summary: '', method: 'GET', body: { kind: 'none' } });
@@ -79,9 +84,18 @@ async function kitServer(hot: boolean): Promise<number> {
         stop: async () => {},
       }),
     },
-    { env: { BENCH_LOG_LEVEL: 'error' } },
+    { env: { BENCH_LOG_LEVEL: 'error', ...(subject === 'keyed' && { API_ROOT_KEY_FILE: keyFile() }) } },
   );
   return port;
+}
+
+/** A file with the key, which goes with the process. */
+function keyFile(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'hot-lane-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'root-key');
+  writeFileSync(file, KEY);
+  return file;
 }
 
 // ---------------------------------------------------------------- the client
@@ -110,7 +124,15 @@ async function measure({ process: { pid }, url }: Server, method: Method): Promi
 
 async function load(url: string, method: Method): Promise<number> {
   const script = new URL('./hot-lane.wrk-put.lua', import.meta.url).pathname;
-  const args = ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, ...(method === 'PUT' ? ['-s', script] : []), url];
+  const header = ['-H', `Authorization: Bearer ${KEY}`];
+  const args = [
+    '-t1',
+    `-c${CONNECTIONS}`,
+    `-d${SECONDS}s`,
+    ...header,
+    ...(method === 'PUT' ? ['-s', script] : []),
+    url,
+  ];
   const { stdout } = await promisify(execFile)('wrk', args);
   if (stdout.includes('Non-2xx')) throw new Error(stdout);
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)![1]);
@@ -124,7 +146,8 @@ async function loadFromHere(url: string, method: Method): Promise<number> {
   const one = () =>
     new Promise<void>((resolve, reject) => {
       const body = method === 'PUT' ? VALUE : undefined;
-      const asked = request(url, { agent, method, headers: { 'content-length': body?.length ?? 0 } }, (res) => {
+      const headers = { 'content-length': body?.length ?? 0, authorization: `Bearer ${KEY}` };
+      const asked = request(url, { agent, method, headers }, (res) => {
         res.resume().once('end', resolve);
       });
       asked.once('error', reject).end(body);
@@ -161,7 +184,7 @@ function median(numbers: number[]): number {
 }
 
 async function compare(method: Method, servers: Record<Subject, Server>): Promise<void> {
-  const rounds: Record<Subject, Measured[]> = { raw: [], hot: [], express: [] };
+  const rounds: Record<Subject, Measured[]> = { raw: [], hot: [], keyed: [], express: [] };
   for (const subject of SUBJECTS) await measure(servers[subject], method);
   for (let round = 0; round < ROUNDS; round++) {
     for (const subject of SUBJECTS) rounds[subject].push(await measure(servers[subject], method));
@@ -182,8 +205,9 @@ async function compare(method: Method, servers: Record<Subject, Server>): Promis
 
 if (process.argv[2] === '--serve') {
   const subject = process.argv[3] as Subject;
-  process.send!(await (subject === 'raw' ? rawServer() : kitServer(subject === 'hot')));
+  process.send!(await (subject === 'raw' ? rawServer() : kitServer(subject)));
   process.on('disconnect', () => process.exit());
+  process.on('SIGTERM', () => process.exit());
 } else {
   const started = await Promise.all(SUBJECTS.map(startServer));
   const servers = Object.fromEntries(SUBJECTS.map((subject, index) => [subject, started[index]!])) as Record<

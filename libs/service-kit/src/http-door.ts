@@ -2,7 +2,9 @@
 import type { Operation } from '@plinth/contracts';
 import { HttpMetrics } from './http/http-metrics.ts';
 import { HttpServer } from './http/http-server.ts';
+import { KeyGuard } from './http/key-guard.ts';
 import { Route, Router } from './http/router.ts';
+import type { KeyRing } from './keys/key-ring.ts';
 import type { Kit, Service } from './kit.ts';
 import type { KitSettings } from './kit-settings.ts';
 import { ProcessMetrics } from './process-metrics.ts';
@@ -16,6 +18,8 @@ export interface HttpDoorOptions {
   kit: Kit;
   service: Service;
   settings: KitSettings;
+  /** Undefined: whoever reaches the service may use it. */
+  keys: KeyRing | undefined;
   state: { readonly isStopping: boolean };
   /** 0: any free one. */
   port: number;
@@ -30,10 +34,11 @@ export class HttpDoor {
   constructor(options: HttpDoorOptions) {
     this.#options = options;
     this.#httpMetrics = new HttpMetrics(options.kit.name);
-    const { kit, settings, port } = options;
+    const { kit, settings, keys, port } = options;
     this.#server = new HttpServer(new Router([...this.#ownRoutes(), ...this.#standardRoutes()]), {
       ...settings,
       port,
+      keyGuard: keys && new KeyGuard(keys),
       // A fifth of the time is left for what comes behind: bus, store, traces.
       stopPatienceMs: Math.max(0, settings.shutdownTimeoutMs * 0.8 - settings.shutdownDelayMs),
       log: kit.log,
@@ -68,11 +73,12 @@ export class HttpDoor {
   }
 
   #standardRoutes(): Route[] {
-    const { kit, version, service, state } = this.#options;
+    const { kit, version, service, keys, state } = this.#options;
     const endpoints = standardEndpoints({
       name: kit.name,
       version,
       service,
+      isGuarded: keys !== undefined,
       parts: () => this.#parts(),
       isStopping: () => state.isStopping,
       metrics: () => this.#metrics(),

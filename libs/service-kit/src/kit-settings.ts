@@ -6,6 +6,7 @@ import {
   readShape,
   rowOf,
   type SettingRow,
+  type Shape,
   type Values,
   variableOf,
   withoutServiceLinks,
@@ -50,6 +51,17 @@ export const KIT_SETTINGS = {
   }),
 } as const;
 
+/** Shared by all services: whoever calls several of them has one key. */
+const API_SETTINGS = {
+  rootKeyFile: setting.path({
+    description: 'A file that holds a key which may do everything. This or the next set: callers need a key.',
+  }),
+  keysFile: setting.path({
+    description:
+      'A file of further keys, hashed, one a line, each with what it may do. Both are read anew when they change.',
+  }),
+} as const;
+
 /** Shared by all services, since they meet on one bus. */
 const NATS_SETTINGS = {
   url: setting.urls({
@@ -66,6 +78,7 @@ const NATS_SETTINGS = {
 
 export type KitSettings = Omit<Values<typeof KIT_SETTINGS>, 'port'> & {
   port: number;
+  api: Values<typeof API_SETTINGS>;
   nats: Values<typeof NATS_SETTINGS>;
 };
 
@@ -73,13 +86,14 @@ export type KitSettings = Omit<Values<typeof KIT_SETTINGS>, 'port'> & {
 export function readKitSettings(service: string, env: Environment): KitSettings {
   const faults: string[] = [];
   const { port, ...values } = readShape(service, KIT_SETTINGS, withoutServiceLinks(service, env), faults);
+  const api = readShape('api', API_SETTINGS, env, faults);
   const nats = readShape('nats', NATS_SETTINGS, withoutServiceLinks('nats', env), faults);
   if (values.shutdownDelayMs >= values.shutdownTimeoutMs) {
     const [delay, timeout] = [variableOf(service, 'shutdownDelayMs'), variableOf(service, 'shutdownTimeoutMs')];
     faults.push(`${delay} is not below ${timeout}; the stop would be over before it began`);
   }
   if (faults.length > 0) throw new ConfigFault(faults);
-  return { ...values, port: port ?? defaultPort(service), nats };
+  return { ...values, port: port ?? defaultPort(service), api, nats };
 }
 
 /** The level of the log that tells what is wrong with the settings: read alone, and `info` when it is wrong itself. */
@@ -89,13 +103,14 @@ export function logLevelOf(service: string, env: Environment): LogLevel {
 
 /** Rows for the table of settings in a service's README. */
 export function kitSettingRows(service: string): SettingRow[] {
-  const own = Object.entries(KIT_SETTINGS).map(([property, told]) => rowOf(variableOf(service, property), told));
+  const own = rowsOf(service, KIT_SETTINGS);
   const port = own.find(({ variable }) => variable === variableOf(service, 'port'))!;
   port.default = String(defaultPort(service));
-  return [
-    ...own,
-    ...Object.entries(NATS_SETTINGS).map(([property, told]) => rowOf(variableOf('nats', property), told)),
-  ];
+  return [...own, ...rowsOf('api', API_SETTINGS), ...rowsOf('nats', NATS_SETTINGS)];
+}
+
+function rowsOf(prefix: string, shape: Shape): SettingRow[] {
+  return Object.entries(shape).map(([property, told]) => rowOf(variableOf(prefix, property), told));
 }
 
 /** A service without a port of its own in the suite gets one from the system. */

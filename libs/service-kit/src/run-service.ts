@@ -31,7 +31,7 @@ export async function runService<Config>(definition: ServiceDefinition<Config>):
  * next process strips no types: what does that stays in memory once it is loaded, 17 MB of it.
  */
 async function compileOnly(): Promise<never> {
-  await import('@plinth/bus');
+  await Promise.all([import('@plinth/bus'), import('./keys/key-ring.ts')]);
   process.exit(0);
 }
 

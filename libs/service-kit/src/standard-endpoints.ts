@@ -10,6 +10,8 @@ export interface StandardSources {
   name: string;
   version: string;
   service: Service;
+  /** Callers need an API key. */
+  isGuarded: boolean;
   /** Why the service should get no requests, part by part; a part that is well has undefined. */
   parts(): Record<string, string | undefined>;
   isStopping(): boolean;
@@ -32,9 +34,9 @@ const get = (name: string, path: string) =>
 export function standardEndpoints(sources: StandardSources): Served[] {
   let openApiText: string | undefined;
   const documentOnce = () => {
-    const { name, version, service } = sources;
+    const { name, version, service, isGuarded } = sources;
     const operations = service.operations.map((served) => served.operation);
-    openApiText ??= JSON.stringify(openApi({ title: `Plinth ${name}`, version, operations }));
+    openApiText ??= JSON.stringify(openApi({ title: `Plinth ${name}`, version, operations, isGuarded }));
     return { status: 200, headers: { 'content-type': 'application/json' }, body: openApiText };
   };
   return [

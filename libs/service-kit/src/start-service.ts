@@ -1,5 +1,5 @@
 /**
- * Starts a service: telemetry → config → bus → build → bus endpoint → HTTP → ready. Touches nothing global, so that
+ * Starts a service: config → telemetry → keys → bus → build → bus endpoint → HTTP → ready. Touches nothing global, so that
  * several run in one process; signals and the end of the process are `run-service.ts`.
  */
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,9 @@ import type { Bus } from '@plinth/bus';
 import { startTelemetry } from '@plinth/telemetry';
 import { readBoth } from './config.ts';
 import type { Environment } from './environment.ts';
+import { isLoopback } from './http/origin-guard.ts';
 import { HttpDoor } from './http-door.ts';
+import type { KeyRing } from './keys/key-ring.ts';
 import type { Kit, Service } from './kit.ts';
 import type { KitSettings } from './kit-settings.ts';
 import { Life } from './life.ts';
@@ -94,6 +96,7 @@ async function begin<Config>(beginning: Beginning<Config>): Promise<RunningServi
     () => startTelemetry({ service: name, version: VERSION, env }),
     (telemetry) => telemetry.stop(),
   );
+  const keys = await openKeys(beginning);
   const bus = options.kit?.bus ?? (await connect(beginning));
   const kit: Kit = { now: Date.now, random: Math.random, ...options.kit, name, log, bus };
   const service = await life.step(
@@ -102,7 +105,8 @@ async function begin<Config>(beginning: Beginning<Config>): Promise<RunningServi
     (built) => built.stop(),
   );
   const state = { isStopping: false };
-  const door = new HttpDoor({ version: VERSION, kit, service, settings, state, port: options.port ?? settings.port });
+  const listenPort = options.port ?? settings.port;
+  const door = new HttpDoor({ version: VERSION, kit, service, settings, keys, state, port: listenPort });
   if (bus) {
     const served = service.operations.filter(({ operation }) => !operation.streams);
     await life.step(
@@ -124,9 +128,31 @@ async function begin<Config>(beginning: Beginning<Config>): Promise<RunningServi
 
   const url = urlOf(settings.host, port);
   const ms = Math.round(performance.now() - startedMs);
-  log.info('ready', { url, ms, bus: bus ? 'connected' : 'none', ...versionOf({ name, version: VERSION, service }) });
+  log.info('ready', {
+    url,
+    ms,
+    bus: bus ? 'connected' : 'none',
+    apiKeys: keys?.size ?? 'none',
+    ...versionOf({ name, version: VERSION, service }),
+  });
   let stopped: Promise<void> | undefined;
   return { url, port, kit, service, stop: () => (stopped ??= life.stop(settings.shutdownTimeoutMs)) };
+}
+
+/** The keys, when the environment names a file of them. What reads them is loaded only then. */
+async function openKeys<Config>({ definition, settings, log, life }: Beginning<Config>): Promise<KeyRing | undefined> {
+  const { api: files, host } = settings;
+  if (files.rootKeyFile === undefined && files.keysFile === undefined) {
+    const warning = `whoever reaches ${host} may use this service: it asks for no API key; API_ROOT_KEY_FILE sets one`;
+    if (!isLoopback(host)) log.warn(warning);
+    return undefined;
+  }
+  const { KeyRing } = await import('./keys/key-ring.ts');
+  return life.step(
+    'API keys',
+    () => KeyRing.open({ service: definition.name, files, log }),
+    (ring) => ring.close(),
+  );
 }
 
 /** The bus, when the environment names one. Its client takes 40 ms to load, and is loaded only then. */

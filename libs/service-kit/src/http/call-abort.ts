@@ -23,10 +23,16 @@ export class CallAbort {
   readonly #controller = new AbortController();
   readonly #res: ServerResponse;
   readonly #timer: NodeJS.Timeout | undefined;
+  readonly #refusal: () => Problem | undefined;
 
-  /** @param leftMs - Time to the deadline; Infinity for none. */
-  constructor(res: ServerResponse, leftMs: number, isStream: boolean) {
+  /**
+   * @param leftMs - Time to the deadline; Infinity for none.
+   * @param refusal - Why the call would be refused if it came now.
+   */
+  constructor(res: ServerResponse, options: { leftMs: number; isStream: boolean; refusal: () => Problem | undefined }) {
+    const { leftMs, isStream, refusal } = options;
     this.#res = res;
+    this.#refusal = refusal;
     this.isStream = isStream;
     if (res.closed) this.#callerGone();
     else res.once('close', this.#callerGone);
@@ -40,6 +46,12 @@ export class CallAbort {
   /** The service stops and waits no longer. */
   stop(): void {
     this.#controller.abort(new Problem('stopping', 'the service is stopping', { retryAfterMs: 1_000 }));
+  }
+
+  /** The keys have changed: whose key was taken away gets no more of a stream either. */
+  endIfRefused(): void {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) this.#controller.abort(refusal);
   }
 
   /** The call is answered: nothing aborts it any more. */

@@ -69,8 +69,11 @@ export class Exchange implements Call {
 
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
-      const leftMs = this.deadlineMs - this.#floor.now();
-      this.#abort = new CallAbort(this.#res, leftMs, this.#route.operation.streams);
+      this.#abort = new CallAbort(this.#res, {
+        leftMs: this.deadlineMs - this.#floor.now(),
+        isStream: this.#route.operation.streams,
+        refusal: () => this.#refusal(this.#req.url!.split('?', 1)[0]!),
+      });
       this.#floor.abortable.add(this.#abort);
     }
     return this.#abort.signal;
@@ -81,6 +84,8 @@ export class Exchange implements Call {
     this.#floor.inFlight++;
     try {
       this.#beginTrace(path);
+      const refusal = this.#refusal(path);
+      if (refusal !== undefined) throw refusal;
       this.#admit();
       this.params = found.route.paramsOf(found.captured);
       this.query = found.route.query.read(search);
@@ -96,6 +101,13 @@ export class Exchange implements Call {
     if (begun === undefined) return;
     this.#traced = begun.traced;
     this.trace = begun.trace;
+  }
+
+  /** What everybody may ask at any time is open; of the rest nothing is read before its key is known. */
+  #refusal(path: string): Problem | undefined {
+    const { keyGuard } = this.#floor;
+    if (keyGuard === undefined || this.#route.isVital) return undefined;
+    return keyGuard.refusal(this.#req.headers, this.#route.operation, path);
   }
 
   #admit(): void {

@@ -2,12 +2,15 @@
 import type { Socket } from 'node:net';
 import type { Log } from '../kit.ts';
 import type { CallAbort } from './call-abort.ts';
+import type { KeyGuard } from './key-guard.ts';
 
 export interface Floor {
   readonly log: Log;
   /** Wall-clock milliseconds, for deadlines. */
   readonly now: () => number;
   readonly inFlightMax: number;
+  /** Undefined: no keys are set, and whoever reaches the service may use it. */
+  readonly keyGuard: KeyGuard | undefined;
   /** Calls whose handler works. */
   inFlight: number;
   /** Answers that are being streamed; bounded by the connections. */

@@ -16,6 +16,7 @@ import { closeServer } from './close-server.ts';
 import { Exchange } from './exchange.ts';
 import { expressLane } from './express-lane.ts';
 import { type Floor, idSequence, requestIdOf } from './floor.ts';
+import type { KeyGuard } from './key-guard.ts';
 import { createServer } from './node-http.ts';
 import { OriginGuard } from './origin-guard.ts';
 import { problemReply, writeReply } from './reply.ts';
@@ -37,6 +38,7 @@ export interface HttpServerOptions {
   allowedHosts: readonly string[];
   allowedOrigins: readonly string[];
   inFlightMax: number;
+  keyGuard: KeyGuard | undefined;
   requestTimeoutMs: number;
   /** How long handlers may work on when the server closes, before their signals are aborted; after an eighth more, cut. */
   stopPatienceMs: number;
@@ -54,7 +56,7 @@ export class HttpServer {
   readonly #server: Server;
 
   constructor(router: Router, options: HttpServerOptions) {
-    const { log, now, inFlightMax, random } = options;
+    const { log, now, inFlightMax, keyGuard, random } = options;
     const nextId = idSequence(random);
     const counts = {
       inFlight: 0,
@@ -63,7 +65,8 @@ export class HttpServer {
       abortable: new Set<CallAbort>(),
       sockets: new Set<Socket>(),
     };
-    this.floor = { log, now, inFlightMax, nextId, ...counts };
+    this.floor = { log, now, inFlightMax, keyGuard, nextId, ...counts };
+    keyGuard?.onChange(() => this.#endRefused());
     this.#options = options;
     this.#router = router;
     this.#guard = new OriginGuard({ ...options, listenHost: options.host });
@@ -115,6 +118,10 @@ export class HttpServer {
     server.on('checkExpectation', (req, res) => this.#refuse(req, res, unknownExpectation()));
     server.on('clientError', (error, socket) => answerClientError(error, socket, this.floor.nextId()));
     return server;
+  }
+
+  #endRefused(): void {
+    for (const call of this.floor.abortable) call.endIfRefused();
   }
 
   #track(socket: Socket): void {

@@ -10,7 +10,7 @@ export interface RouteOptions {
   /** The longest body, in bytes. */
   bodyBytesMax: number;
   metrics: RouteMetrics;
-  /** Answered also when there is too much to do: otherwise a busy service would be taken for a dead one. */
+  /** Answered without a key, and also when there is too much to do: otherwise a busy service would be taken for a dead one. */
   isVital?: boolean;
 }
 
