@@ -1,9 +1,21 @@
 /** The tour's own rules; `npm run tour` takes it, and so does the last test here. */
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from '@jest/globals';
+import { jaegerServer } from '@plinth/engines';
 import { isAsExpected, stepsOf } from './tour.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
+
+const jaeger = await jaegerServer({ mayFetch: false }).catch(() => undefined);
+if (jaeger === undefined) console.log('tour: the step through Jaeger is skipped, no Jaeger is on this machine');
+const withJaeger = jaeger === undefined ? test.skip : test;
+
+function run(script: string, env: NodeJS.ProcessEnv = {}): { status: number | null; stdout: string } {
+  return spawnSync(process.execPath, [script], { cwd: ROOT, encoding: 'utf8', env: { ...process.env, ...env } });
+}
+/** Nothing listens there. */
+const NO_JAEGER = { PLINTH_JAEGER_URL: 'http://127.0.0.1:9' };
+const TREE = 'kv  PUT /v1/kv/{bucket}/{+key}  … ms\n└─ kv  commit  … ms  → commit, shared by 1\n';
 
 describe('the tour', () => {
   test('steps are the commands of the console blocks, with the lines that follow them', () => {
@@ -21,8 +33,24 @@ describe('the tour', () => {
   });
 
   test('every answer in README.md is the one that comes', () => {
-    const { status, stdout } = spawnSync(process.execPath, ['tests/tour.ts'], { cwd: ROOT, encoding: 'utf8' });
-    expect(`${stdout}`).toContain('The tour is true');
+    const { status, stdout } = run('tests/tour.ts');
+    expect(stdout).toContain('The tour is true');
     expect(status).toBe(0);
   }, 120_000);
+
+  withJaeger(
+    'the trace at its end comes from Jaeger, with a link to it',
+    () => {
+      const { stdout } = run('tests/tour.ts', NO_JAEGER);
+      const [, printed = ''] = stdout.split('$ node docs/tour/trace.mjs $KV\n');
+      expect(isAsExpected(`${TREE}http://127.0.0.1:…/trace/…\n\nThe tour is true…`, printed)).toBe(true);
+    },
+    120_000,
+  );
+
+  test('without a Jaeger the trace is shown all the same, and what is missing is said in a line', () => {
+    const { status, stdout } = run('docs/tour/trace.mjs', NO_JAEGER);
+    expect(isAsExpected(`${TREE}(no Jaeger answers at http://127.0.0.1:9; …)`, stdout)).toBe(true);
+    expect(status).toBe(0);
+  });
 });

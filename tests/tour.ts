@@ -1,16 +1,20 @@
 /**
  * `npm run tour`: types every command of README.md's tour into a shell, against a key-value store of its own, and
  * compares what comes back with what README says. `…` stands for anything.
+ *
+ * The store sends its traces to a Jaeger that runs, or to one that is started for the tour if this machine has it.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isJaeger, type JaegerAddress, otlpUrlBeside, startJaeger } from '@plinth/engines';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 /** The address README speaks of. */
 const README_URL = 'http://127.0.0.1:7401';
 const SECONDS_MAX = 120;
+const JAEGER_URL = 'http://127.0.0.1:16686';
 
 export interface Step {
   command: string;
@@ -39,13 +43,25 @@ export function isAsExpected(expected: string, actual: string): boolean {
   return new RegExp(`^${literal.join('.*?')}$`, 's').test(actual.trimEnd());
 }
 
+type Jaeger = JaegerAddress & { stop(): Promise<void> };
+
+/** One that runs, given or on its own ports; else one of the tour's own; else none. */
+async function findJaeger(env: NodeJS.ProcessEnv): Promise<Jaeger | undefined> {
+  const url = env.PLINTH_JAEGER_URL || JAEGER_URL;
+  const running = { url, otlpUrl: env.OTEL_EXPORTER_OTLP_ENDPOINT || otlpUrlBeside(url) };
+  if (await isJaeger(running)) return { ...running, stop: async () => {} };
+  return startJaeger({ env, ignoreUrl: true, mayFetch: false }).catch(() => undefined);
+}
+
 interface Store {
   url: string;
   stop(): Promise<void>;
 }
 
-async function startStore(folder: string): Promise<Store> {
-  const env = { ...process.env, KV_PORT: '0', KV_DATA_DIR: join(folder, 'kv'), NATS_URL: '' };
+async function startStore(folder: string, jaeger: Jaeger | undefined): Promise<Store> {
+  const own = { KV_PORT: '0', KV_DATA_DIR: join(folder, 'kv'), NATS_URL: '' };
+  const tracing = jaeger && { OTEL_EXPORTER_OTLP_ENDPOINT: jaeger.otlpUrl, OTEL_BSP_SCHEDULE_DELAY: '500' };
+  const env = { ...process.env, ...own, ...tracing };
   const store = spawn(process.execPath, [join(ROOT, 'services/kv/src/main.ts')], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -63,10 +79,10 @@ async function startStore(folder: string): Promise<Store> {
 }
 
 /** Runs all commands in one shell, as a reader would. @returns What each of them printed. */
-async function type(commands: readonly string[]): Promise<string[]> {
+async function type(commands: readonly string[], env: NodeJS.ProcessEnv): Promise<string[]> {
   const end = (at: number) => `@@ end of step ${at} @@`;
   const script = commands.map((command, at) => `${command}\nprintf '%s\\n' '${end(at)}'\n`).join('');
-  const shell = spawn('bash', ['-s'], { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+  const shell = spawn('bash', ['-s'], { cwd: ROOT, env, stdio: ['pipe', 'pipe', 'inherit'] });
   const timer = setTimeout(() => shell.kill('SIGKILL'), SECONDS_MAX * 1_000);
   shell.stdin.end(script);
   let output = '';
@@ -91,9 +107,11 @@ async function main(): Promise<number> {
   const steps = stepsOf(readFileSync(join(ROOT, 'README.md'), 'utf8'));
   mkdirSync(join(ROOT, '.plinth/tour'), { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), 'plinth-tour-'));
-  const store = await startStore(folder);
+  const jaeger = await findJaeger(process.env);
+  const store = await startStore(folder, jaeger);
   try {
-    const printed = await type(steps.map(({ command }) => command.replaceAll(README_URL, store.url)));
+    const commands = steps.map(({ command }) => command.replaceAll(README_URL, store.url));
+    const printed = await type(commands, { ...process.env, ...(jaeger && { PLINTH_JAEGER_URL: jaeger.url }) });
     const failed = steps.filter((step, at) => !tell(step, printed[at]!)).length;
     console.log(
       failed === 0 ? `The tour is true: ${steps.length} steps.` : `${failed} of ${steps.length} steps differ.`,
@@ -101,6 +119,7 @@ async function main(): Promise<number> {
     return failed === 0 && steps.length > 0 ? 0 : 1;
   } finally {
     await store.stop();
+    await jaeger?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }

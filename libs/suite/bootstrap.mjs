@@ -99,8 +99,9 @@ function readIfThere(path) {
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
 }
 
+/** On the stream for people: the other one may lead into a file, as with `status -- --json`. */
 function say(line) {
-  console.log(line);
+  console.error(line);
 }
 
 function fail(line) {

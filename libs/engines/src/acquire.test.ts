@@ -99,6 +99,15 @@ test('when every way is closed, the error lists each with its reason', async () 
   });
 });
 
+test('nothing is fetched for a caller who wants only what is here, and what was fetched before is', async () => {
+  await expect(acquire(toyRecipe([open()]), { env, mayFetch: false })).rejects.toMatchObject({
+    reasons: ['TOY_URL: not set', 'PATH: no toy'],
+  });
+  expect(fetches).toEqual([]);
+  await acquire(toyRecipe([open()]), { env });
+  expect(await acquire(toyRecipe([open()]), { env, mayFetch: false })).toMatchObject({ version: '3' });
+});
+
 test('a cached binary that no longer runs is fetched anew', async () => {
   const recipe = toyRecipe([open()]);
   const engine = await acquire(recipe, { env });

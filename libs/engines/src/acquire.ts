@@ -10,13 +10,15 @@ import { findOnPath } from './command.ts';
 import type { Engine, Progress, Recipe, Way } from './engine.ts';
 import { withLock } from './lock-file.ts';
 
-/** Options of `natsServer` and `redisServer`. */
+/** Options of `natsServer`, `redisServer` and `jaegerServer`. */
 export interface AcquireOptions {
   /** The environment that is asked for URLs, PATH and the cache. The process's own by default. */
   env?: NodeJS.ProcessEnv;
   progress?: Progress;
   /** True: a server given by URL does not count, for callers that need one of their own, such as tests. */
   ignoreUrl?: boolean;
+  /** False: only what is on this machine already. */
+  mayFetch?: boolean;
 }
 
 /** No way led to an engine. The message lists each way and why it failed. */
@@ -40,7 +42,7 @@ export class EngineUnavailable extends Error {
  * Cost: one `--version` call when it is on PATH or cached; up to minutes the first time.
  */
 export async function acquire(recipe: Recipe, options: AcquireOptions = {}): Promise<Engine> {
-  const { env = process.env, progress = () => {}, ignoreUrl = false } = options;
+  const { env = process.env, progress = () => {}, ignoreUrl = false, mayFetch = true } = options;
   const url = env[recipe.urlVariable];
   if (url && !ignoreUrl) return { kind: 'url', name: recipe.name, url, source: recipe.urlVariable };
 
@@ -48,6 +50,7 @@ export async function acquire(recipe: Recipe, options: AcquireOptions = {}): Pro
   const folder = join(engineCacheDir(env), recipe.cacheKey);
   const found = (await onPath(recipe, env, reasons)) ?? (await cachedEngine(recipe, folder));
   if (found) return found;
+  if (!mayFetch) throw new EngineUnavailable(recipe, reasons);
 
   const onWait = (pid: number) => progress(`${recipe.name}: another process (pid ${pid}) is fetching it; waiting`);
   return withLock(`${folder}.lock`, onWait, async () => {

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
-import { lastLines, runCommand } from './command.ts';
+import { lastLines, mustRun, runCommand } from './command.ts';
 import type { Engine, EngineBinary, Fetched, Recipe } from './engine.ts';
 
 /** What the cache remembers of an engine, in `engine.json` beside its files. */
@@ -46,6 +46,8 @@ export async function keepFetched(options: {
 async function openFetched(recipe: Recipe, folder: string, manifest: Manifest): Promise<Engine> {
   const { source } = manifest;
   if ('image' in manifest) {
+    // Docker may have gone since, or the image from it.
+    await mustRun('docker', ['image', 'inspect', manifest.image], { timeoutMs: 15_000 });
     const version = manifest.image.split(':').at(-1) ?? 'unknown';
     return { kind: 'image', name: recipe.name, version, image: manifest.image, source };
   }
@@ -63,7 +65,7 @@ export async function checkBinary(
   candidate: { command: string; env: Record<string, string>; source: string },
 ): Promise<EngineBinary> {
   const { command, env } = candidate;
-  const { code, output } = await runCommand(command, ['--version'], {
+  const { code, output } = await runCommand(command, recipe.versionArguments ?? ['--version'], {
     env: { ...process.env, ...env },
     timeoutMs: 15_000,
   });

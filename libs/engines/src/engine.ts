@@ -30,7 +30,7 @@ export interface EngineImage {
   source: string;
 }
 
-/** A way to run an engine, found or fetched by `natsServer` or `redisServer`. */
+/** A way to run an engine, found or fetched by `natsServer`, `redisServer` or `jaegerServer`. */
 export type Engine = EngineAtUrl | EngineBinary | EngineImage;
 
 /**
@@ -68,8 +68,10 @@ export interface Recipe {
   commands: string[];
   /** The folder in the cache; it carries the pinned version, so that a new pin fetches anew. */
   cacheKey: string;
+  /** What makes it print its version and end; `--version` when omitted. */
+  versionArguments?: string[];
   /**
-   * Reads the output of `--version`.
+   * Reads that output.
    * @returns The version, or undefined when this is another program.
    */
   parseVersion(output: string): string | undefined;

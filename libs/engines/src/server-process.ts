@@ -42,8 +42,8 @@ export interface EngineServer {
 export interface ServerPlan {
   engine: EngineBinary | EngineImage;
   args: string[];
-  /** The arguments' folder; a container sees it under the same path. */
-  dir: string;
+  /** The arguments' folder, for a server that has one; a container sees it under the same path. */
+  dir?: string;
   host: string;
   port: number;
   /** Where it listens besides, such as a monitor: a container has to publish it. */
@@ -51,6 +51,8 @@ export interface ServerPlan {
   url: string;
   /** Resolves true once the server answers its own protocol. */
   isReady(): Promise<boolean>;
+  /** True: nothing is lost when it ends, so it is not asked to, and cannot take its time. */
+  keepsNothing?: boolean;
   onLine?: (line: string) => void;
   /** Called as soon as there is a process, long before it is ready. */
   onSpawn?: (pid: number) => void;
@@ -85,35 +87,45 @@ export async function startServer(plan: ServerPlan): Promise<EngineServer> {
     source: plan.engine.source,
     url: plan.url,
     pid: child.pid,
-    stop: () => end(child, 'SIGTERM', exited),
+    stop: () => (plan.keepsNothing ? discard({ plan, child, exited }) : end(child, 'SIGTERM', exited)),
     kill: () => end(child, 'SIGKILL', exited),
     exited,
   };
 }
 
 async function commandLine(plan: ServerPlan): Promise<string[]> {
-  const { engine, args } = plan;
-  const command = engine.kind === 'image' ? await containerCommand(plan, engine.image) : [engine.command, ...args];
-  return [...(await parentDeathPrefix()), ...command];
+  const { engine, args, keepsNothing } = plan;
+  if (engine.kind === 'binary')
+    return [...(await parentDeathPrefix(keepsNothing ? 'KILL' : 'TERM')), engine.command, ...args];
+  // A `docker run` that is killed leaves its container behind.
+  return [...(await parentDeathPrefix('TERM')), ...(await containerCommand(plan, engine.image))];
+}
+
+function containerName({ engine, port }: ServerPlan): string {
+  return `plinth-${engine.name}-${port}`;
+}
+
+async function removeContainer(plan: ServerPlan): Promise<void> {
+  await runCommand('docker', ['rm', '--force', containerName(plan)], { timeoutMs: 30_000 });
 }
 
 /** Runs in the foreground, so that the container ends with the `docker run` we hold. */
 async function containerCommand(plan: ServerPlan, image: string): Promise<string[]> {
-  const { dir, port, otherPorts = [], host, args, engine } = plan;
-  const name = `plinth-${engine.name}-${port}`;
+  const { dir, port, otherPorts = [], host, args } = plan;
   // A container left by a killed `docker run` still holds the name and the port.
-  await runCommand('docker', ['rm', '--force', name], { timeoutMs: 30_000 });
+  await removeContainer(plan);
   const user = process.getuid ? ['--user', `${process.getuid()}:${process.getgid?.()}`] : [];
   const published = [port, ...otherPorts].flatMap((each) => ['--publish', `${host}:${each}:${each}`]);
-  const options = ['--rm', '--init', '--name', name, ...user, '--volume', `${dir}:${dir}`, ...published];
+  const volume = dir === undefined ? [] : ['--volume', `${dir}:${dir}`];
+  const options = ['--rm', '--init', '--name', containerName(plan), ...user, ...volume, ...published];
   return ['docker', 'run', ...options, image, ...args];
 }
 
-async function parentDeathPrefix(): Promise<string[]> {
+async function parentDeathPrefix(signal: 'TERM' | 'KILL'): Promise<string[]> {
   if (process.platform !== 'linux') return [];
   const setpriv = await findOnPath('setpriv', process.env);
   if (setpriv === undefined) return [];
-  const prefix = [setpriv, '--pdeathsig', 'TERM'];
+  const prefix = [setpriv, '--pdeathsig', signal];
   // BusyBox has a setpriv without this option.
   const trial = await runCommand(setpriv, [...prefix.slice(1), 'true'], { timeoutMs: 5_000 });
   return trial.code === 0 ? prefix : [];
@@ -163,6 +175,13 @@ async function end(child: ChildProcess, signal: NodeJS.Signals, exited: Promise<
   const impatient = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
   await exited;
   clearTimeout(impatient);
+}
+
+/** Ends it without asking; `docker run` returns when its container is gone. */
+async function discard(server: { plan: ServerPlan; child: ChildProcess; exited: Promise<Exit> }): Promise<void> {
+  const { plan, child, exited } = server;
+  if (plan.engine.kind === 'image') await removeContainer(plan);
+  await end(child, 'SIGKILL', exited);
 }
 
 /** A server somebody else runs, in the same shape. */

@@ -36,13 +36,14 @@ export async function engineUnit(
     name,
     kind: 'engine',
     url: engine.kind === 'url' ? engine.url : `${name}://127.0.0.1:${port}`,
-    backend: describe(engine),
+    backend: describeEngine(engine),
     dataDir: engine.kind === 'url' ? undefined : dir,
     start: (hooks) => startEngine({ name, engine, dir, port, env, hooks }),
   };
 }
 
-function describe(engine: Engine): string {
+/** For the column BACKEND. */
+export function describeEngine(engine: Engine): string {
   if (engine.kind === 'url') return `given by ${engine.source}`;
   return `${engine.name} ${engine.version} (${engine.source})`;
 }

@@ -20,8 +20,8 @@ const READY_POLL_MS = 50;
 /** A service drains for as long as it was told to; past this it is stuck. */
 const STOP_TIMEOUT_MS = 30_000;
 
-/** @param engineUrls - `NATS_URL`, `REDIS_URL`: only those this service needs. */
-export function serviceUnit(spec: ServiceSpec, engineUrls: Record<string, string>): Unit {
+/** @param surroundings - `NATS_URL`, `REDIS_URL`: only those this service needs; and where its spans go. */
+export function serviceUnit(spec: ServiceSpec, surroundings: Record<string, string>): Unit {
   const url = `http://127.0.0.1:${spec.port}`;
   return {
     name: spec.name,
@@ -29,7 +29,7 @@ export function serviceUnit(spec: ServiceSpec, engineUrls: Record<string, string
     url,
     backend: spec.backend,
     dataDir: spec.dataDir,
-    start: (hooks) => startService({ spec, url, env: { ...process.env, ...spec.env, ...engineUrls }, hooks }),
+    start: (hooks) => startService({ spec, url, env: { ...process.env, ...spec.env, ...surroundings }, hooks }),
   };
 }
 

@@ -15,14 +15,21 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   test: runTests,
   tour: (args) => runFile(join(REPOSITORY, 'tests', 'tour.ts'), args),
   bench: ([name = '', ...args]) => runFile(join(REPOSITORY, 'bench', name, 'run.ts'), args),
+  key: (args) => runFile(join(REPOSITORY, 'libs', 'service-kit', 'src', 'keys', 'new-key.ts'), args),
+  charts: (args) => runFile(join(REPOSITORY, 'charts', 'generate.ts'), args),
+  images: async (args) => (await import('./image-command.ts')).runImages(args),
+  'kind:up': async (args) => (await import('./kind-command.ts')).runKindUp(args),
+  'kind:down': async () => (await import('./kind-command.ts')).runKindDown(),
   supervise: runSupervise,
 };
+
+/** The commands behind npm's scripts, for whoever mistypes one. */
+const NAMES = Object.keys(COMMANDS).filter((name) => name !== 'supervise');
 
 /** Runs a command of the suite. Returns the exit code. */
 export async function runSuiteCommand([name = '', ...args]: string[]): Promise<number> {
   const command = COMMANDS[name];
-  if (command === undefined)
-    return complain(`"${name}" is not a command. There are: up, down, status, test, tour, bench.`);
+  if (command === undefined) return complain(`"${name}" is not a command. There are: ${NAMES.join(', ')}.`);
   try {
     return await command(args);
   } catch (error) {

@@ -3,7 +3,7 @@
  *
  * Members of one step start and stop side by side, because they do not need each other. The first start is all or
  * nothing: a suite with a hole in it would fail later and elsewhere. Once all are ready, a crash concerns only its own
- * unit, which its keeper starts again.
+ * unit, which its keeper starts again. Jaeger is the exception: without it only the traces are missing.
  */
 
 import { join } from 'node:path';
@@ -16,6 +16,7 @@ import { compileService, serviceUnit } from './service-unit.ts';
 import { discoverServices, type EngineName, type ServiceSpec, shiftedPort } from './services.ts';
 import { removeState, type SuiteState, type UnitState, writeState } from './state-file.ts';
 import { reapStrays } from './strays.ts';
+import { findTracing } from './tracing.ts';
 import type { Unit } from './unit.ts';
 import type { Voice } from './voice.ts';
 
@@ -26,6 +27,8 @@ export interface SuiteOptions {
   env: NodeJS.ProcessEnv;
   /** Services to run; all when omitted. */
   only?: string[];
+  /** False: no Jaeger is looked for, and services trace only where OTEL_* says. */
+  hasJaeger: boolean;
   voice: Voice;
 }
 
@@ -52,11 +55,13 @@ export class Supervisor {
     const needed = enginesFor(specs, only);
     await assertPortsFree(wantedPorts(specs, needed, env));
     const compiled = Promise.all(specs.map(compileService));
+    const tracing = this.#startTracing();
     const progress: Progress = (line) => voice.news(line);
     const engines = await Promise.all(needed.map((name) => engineUnit(name, { dataDir: home.dataDir, env, progress })));
     await this.#startStep(engines);
     await compiled;
-    await this.#startStep(specs.map((spec) => serviceUnit(spec, urlsFor(spec, engines))));
+    const spansGo = await tracing;
+    await this.#startStep(specs.map((spec) => serviceUnit(spec, { ...urlsFor(spec, engines), ...spansGo })));
     this.#enter('running');
     return this.state();
   }
@@ -93,8 +98,31 @@ export class Supervisor {
     const index = outcomes.findIndex(({ status }) => status === 'rejected');
     const failed = outcomes[index];
     if (failed?.status !== 'rejected') return;
-    const log = join(this.#options.home.logsDir, `${keepers[index]?.unit.name}.log`);
+    const log = this.#logOf(keepers[index]!.unit);
     throw new Error(`${(failed.reason as Error).message}; its log: ${log}`, { cause: failed.reason });
+  }
+
+  #logOf({ name }: Unit): string {
+    return join(this.#options.home.logsDir, `${name}.log`);
+  }
+
+  /** Starts Jaeger beside the engines. Returns what services have to know of it: nothing when there is none. */
+  async #startTracing(): Promise<Record<string, string>> {
+    const { env, hasJaeger, voice } = this.#options;
+    if (!hasJaeger) return {};
+    const progress: Progress = (line) => voice.news(line);
+    const { unit, env: spansGo } = await findTracing({ env, progress });
+    if (unit === undefined) return spansGo;
+    const keeper = this.#keeperOf(unit);
+    // Stopped last, because services send their last spans as they end.
+    this.#steps.unshift([keeper]);
+    try {
+      await keeper.start();
+      return spansGo;
+    } catch {
+      progress(`no traces: ${unit.name} ${keeper.state}; its log: ${this.#logOf(unit)}`);
+      return {};
+    }
   }
 
   #keeperOf(unit: Unit): Keeper {

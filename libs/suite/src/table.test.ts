@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { paintFor } from './log-line.ts';
 import type { SuiteState, UnitState } from './state-file.ts';
-import { renderFirstSteps, renderTable } from './table.ts';
+import { renderFirstSteps, renderTable, renderTraces } from './table.ts';
 
 const noPaint = paintFor({}, {});
 const kv: UnitState = {
@@ -30,4 +30,12 @@ test('the first steps name the real address, and are left out when kv does not r
     "curl -X PUT http://127.0.0.1:9401/v1/kv/demo/hello -d 'world'",
   );
   expect(renderFirstSteps(suite({ ...kv, name: 'logs' }), noPaint)).toEqual([]);
+});
+
+test('the traces of the first service are one link away while a Jaeger runs', () => {
+  const jaeger = { ...kv, name: 'jaeger', url: 'http://127.0.0.1:16686' };
+  const withJaeger = { ...suite(kv), engines: [jaeger] };
+  expect(renderTraces(withJaeger, noPaint)).toEqual(['', 'Traces: http://127.0.0.1:16686/search?service=kv']);
+  expect(renderTraces(suite(kv), noPaint)).toEqual([]);
+  expect(renderTraces({ ...withJaeger, engines: [{ ...jaeger, state: 'failed: out of ink' }] }, noPaint)).toEqual([]);
 });

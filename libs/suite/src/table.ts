@@ -47,3 +47,11 @@ export function renderFirstSteps(state: SuiteState, paint: Paint): string[] {
   ];
   return ['', 'Try:', ...commands.map((command) => `  ${paint('cyan', command)}`)];
 }
+
+/** Where the traces of a service can be seen; nothing when no Jaeger runs. */
+export function renderTraces({ engines, services }: SuiteState, paint: Paint): string[] {
+  const jaeger = engines.find(({ name, state }) => name === 'jaeger' && state === 'running');
+  const [service] = services;
+  if (jaeger === undefined || service === undefined) return [];
+  return ['', `Traces: ${paint('cyan', `${jaeger.url}/search?service=${service.name}`)}`];
+}

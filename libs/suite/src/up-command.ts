@@ -14,7 +14,7 @@ import { type Home, homeOf, servicesDirOf } from './layout.ts';
 import { type Paint, paintFor } from './log-line.ts';
 import type { SuiteState } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
-import { renderFirstSteps, renderTable } from './table.ts';
+import { renderFirstSteps, renderTable, renderTraces } from './table.ts';
 import { createVoice } from './voice.ts';
 
 /** Exit code of a shell command that Ctrl-C ended. */
@@ -24,28 +24,30 @@ const SECOND_SIGNAL_AFTER_MS = 1_000;
 
 interface UpOptions {
   only?: string[];
+  hasJaeger: boolean;
   isDetached: boolean;
 }
 
 /** Runs `up`. Returns the exit code: 0 when all became ready, and for a foreground suite when it was then stopped. */
 export async function runUp(args: string[]): Promise<number> {
-  const { only, isDetached } = readArguments(args);
+  const { isDetached, ...wish } = readArguments(args);
   const home = homeOf(process.env);
   const holder = new LockFile(home.lockFile).holder();
   if (holder) return refuseSecond(holder.pid);
-  if (isDetached) return launchDetached({ home, only });
+  if (isDetached) return launchDetached({ home, ...wish });
   const print = (line: string) => process.stdout.write(`${line}\n`);
   const paint = paintFor(process.stdout, process.env);
-  return superviseSuite({ home, only, print, paint, onReady: (state) => printReady(state, paint) });
+  return superviseSuite({ home, ...wish, print, paint, onReady: (state) => printReady(state, paint) });
 }
 
 /** The internal command behind `up --detach`. */
 export async function runSupervise(args: string[]): Promise<number> {
-  const { only } = readArguments(args);
+  const { only, hasJaeger } = readArguments(args);
   const tell = (message: LauncherMessage) => process.connected && process.send?.(message);
   return superviseSuite({
     home: homeOf(process.env),
     only,
+    hasJaeger,
     print: (line) => tell({ line }),
     paint: paintFor({}, process.env),
     onReady: (state) => {
@@ -61,9 +63,14 @@ type LauncherMessage = { line: string } | { ready: SuiteState };
 function readArguments(args: string[]): UpOptions {
   const { values } = parseArgs({
     args,
-    options: { detach: { type: 'boolean', short: 'd', default: false }, only: { type: 'string' } },
+    options: {
+      detach: { type: 'boolean', short: 'd', default: false },
+      only: { type: 'string' },
+      'no-jaeger': { type: 'boolean', default: false },
+    },
   });
-  return { isDetached: values.detach, only: values.only?.split(',').filter(Boolean) };
+  const only = values.only?.split(',').filter(Boolean);
+  return { isDetached: values.detach, only, hasJaeger: !values['no-jaeger'] };
 }
 
 function refuseSecond(pid: number): number {
@@ -74,15 +81,17 @@ function refuseSecond(pid: number): number {
 async function superviseSuite(run: {
   home: Home;
   only?: string[];
+  hasJaeger: boolean;
   print(line: string): void;
   paint: Paint;
   onReady(state: SuiteState): void;
 }): Promise<number> {
-  const { home, only, print, paint, onReady } = run;
+  const { home, only, hasJaeger, print, paint, onReady } = run;
   const lock = new LockFile(home.lockFile);
   if (!lock.tryTake()) return refuseSecond(lock.holder()?.pid ?? 0);
   const voice = createVoice({ home, print, paint });
-  const supervisor = new Supervisor({ home, servicesDir: servicesDirOf(process.env), env: process.env, only, voice });
+  const { env } = process;
+  const supervisor = new Supervisor({ home, servicesDir: servicesDirOf(env), env, only, hasJaeger, voice });
   const stopAsked = whenAskedToStop(() => supervisor.kill());
   try {
     const outcome = await Promise.race([supervisor.start(), stopAsked]);
@@ -118,13 +127,15 @@ function whenAskedToStop(onImpatience: () => void): Promise<'stop'> {
 const DETACHED = 'PLINTH_DETACHED';
 
 function printReady(state: SuiteState, paint: Paint): void {
-  console.log(['', ...renderTable(state, paint), ...renderFirstSteps(state, paint), ''].join('\n'));
+  console.log(
+    ['', ...renderTable(state, paint), ...renderFirstSteps(state, paint), ...renderTraces(state, paint), ''].join('\n'),
+  );
 }
 
 /** Starts the supervisor in the background, and shows what it says until it is ready or has failed. */
-async function launchDetached({ home, only }: { home: Home; only?: string[] }): Promise<number> {
+async function launchDetached({ home, ...wish }: { home: Home; only?: string[]; hasJaeger: boolean }): Promise<number> {
   const paint = paintFor(process.stdout, process.env);
-  const child = spawnSupervisor(home, only);
+  const child = spawnSupervisor(home, wish);
   const passOn = () => child.kill('SIGTERM');
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, passOn);
   const outcome = await followUntilReady(child);
@@ -136,13 +147,14 @@ async function launchDetached({ home, only }: { home: Home; only?: string[] }): 
   return 0;
 }
 
-function spawnSupervisor(home: Home, only?: string[]): ChildProcess {
+function spawnSupervisor(home: Home, { only, hasJaeger }: { only?: string[]; hasJaeger: boolean }): ChildProcess {
   mkdirSync(home.logsDir, { recursive: true });
   // The supervisor's own lines go to plinth.log; this is for a crash of Node itself.
   const crashLog = openSync(join(home.logsDir, 'plinth-crash.log'), 'a');
   const main = join(import.meta.dirname, 'main.ts');
   const colors = process.stdout.isTTY && !process.env.NO_COLOR ? { FORCE_COLOR: '1' } : {};
-  return spawn(process.execPath, [main, 'supervise', ...(only ? ['--only', only.join(',')] : [])], {
+  const args = [...(only ? ['--only', only.join(',')] : []), ...(hasJaeger ? [] : ['--no-jaeger'])];
+  return spawn(process.execPath, [main, 'supervise', ...args], {
     detached: true,
     stdio: ['ignore', 'ignore', crashLog, 'ipc'],
     env: { ...process.env, ...colors, [DETACHED]: '1' },

@@ -30,7 +30,7 @@ export async function startSdk(options: StartOptions): Promise<SharedGate> {
   const quicker = currentGate();
   // Another service of this process set all up while the modules were loading.
   if (quicker !== undefined) return quicker as SharedGate;
-  const spanProcessors = [budget, new BatchSpanProcessor({ exporter })];
+  const spanProcessors = [budget, new BatchSpanProcessor({ exporter, ...batchSizes(options.env) })];
   const shutdownSdk = start({ resource: resourceOf(options), sampler: sdkSampler(rule), spanProcessors });
   const gate = gateOver(rule, budget, shutdownSdk);
   installGate(gate);
@@ -118,6 +118,22 @@ async function otlpExporter(protocol: string, url: string | undefined): Promise<
     return new OTLPTraceExporter({ url });
   }
   throw new Error(`OTEL_EXPORTER_OTLP_PROTOCOL is "${protocol}"; it must be http/protobuf or http/json`);
+}
+
+/** OTEL_BSP_*, which the SDK reads only for processors that it makes itself. @throws Error when one is no number. */
+function batchSizes(env: StartOptions['env']) {
+  const numberOf = (name: string): number | undefined => {
+    const value = Number(env[name] || undefined);
+    if (value >= 0) return value;
+    if (env[name]) throw new Error(`${name} is "${env[name]}"; it must be a number from 0 up`);
+    return undefined;
+  };
+  return {
+    maxQueueSize: numberOf('OTEL_BSP_MAX_QUEUE_SIZE'),
+    maxExportBatchSize: numberOf('OTEL_BSP_MAX_EXPORT_BATCH_SIZE'),
+    scheduledDelayMillis: numberOf('OTEL_BSP_SCHEDULE_DELAY'),
+    exportTimeoutMillis: numberOf('OTEL_BSP_EXPORT_TIMEOUT'),
+  };
 }
 
 /** The specification's address for traces: the one given for them, else the one for all and `/v1/traces`. */

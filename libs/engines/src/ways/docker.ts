@@ -2,8 +2,11 @@
 import { findOnPath, lastLines, mustRun, runCommand } from '../command.ts';
 import { type FetchContext, type Way, WayClosed } from '../engine.ts';
 
-/** @param image - With a tag that pins the version. */
-export function dockerImage(image: string): Way {
+/**
+ * @param image - With a tag that pins the version.
+ * @param pullTimeoutMs - Ten minutes when omitted.
+ */
+export function dockerImage(image: string, { pullTimeoutMs }: { pullTimeoutMs?: number } = {}): Way {
   return {
     name: `docker pull ${image}`,
     source: 'Docker',
@@ -15,7 +18,7 @@ export function dockerImage(image: string): Way {
       const isHere = (await runCommand(docker, ['image', 'inspect', image], { env })).code === 0;
       if (!isHere) {
         progress(`pulling ${image}`);
-        await mustRun(docker, ['pull', '--quiet', image], { env });
+        await mustRun(docker, ['pull', '--quiet', image], { env, timeoutMs: pullTimeoutMs });
       }
       return { image };
     },
