@@ -3,7 +3,8 @@ export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/libs', '<rootDir>/services', '<rootDir>/tests', '<rootDir>'],
   testMatch: ['**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/.plinth/'],
+  // Those of tests/k8s need a cluster: `npm run test:k8s`.
+  testPathIgnorePatterns: ['/node_modules/', '/.plinth/', '<rootDir>/tests/k8s/'],
   modulePathIgnorePatterns: ['<rootDir>/.plinth/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {

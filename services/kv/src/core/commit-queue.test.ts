@@ -21,6 +21,7 @@ function queueOn(log: ScriptedLog | undefined = new ScriptedLog(), more: Partial
     {
       log,
       now: clock.now,
+      elapsed: () => performance.now(),
       recordTime: clock.now,
       commitTimeoutMs: 10_000,
       apply: (end, record) => {

@@ -68,6 +68,8 @@ export interface CommitQueueOptions {
   log: Log | undefined;
   /** The clock of deadlines. */
   now: () => number;
+  /** A clock that nobody sets, in milliseconds: how long the disk takes. */
+  elapsed: () => number;
   /** The clock of records. */
   recordTime: () => number;
   /** Applies a record: the machine's step. */
@@ -239,13 +241,13 @@ export class CommitQueue {
 
   /** @returns The group once it is in the log, or undefined when the disk refused and all of it was told so. */
   async #append(waiting: readonly Waiting[]): Promise<Group | undefined> {
-    const { log, recordTime, observer, commitTimeoutMs } = this.#options;
+    const { log, recordTime, elapsed, observer, commitTimeoutMs } = this.#options;
     const record: CommandRecord = { timeMs: recordTime(), commands: waiting.flatMap(({ commands }) => commands) };
     const body = log === undefined ? undefined : encodeCommands(record);
     const callers = waiting.flatMap(({ caller }) => caller ?? []);
     const ended = observer?.began(callers, record.commands.length, body?.length ?? 0) ?? (() => {});
     if (log === undefined || body === undefined) return { waiting, record, end: ++this.#end, ended };
-    const underWay = { waiting, sinceMs: performance.now() };
+    const underWay = { waiting, sinceMs: elapsed() };
     this.#underWay = underWay;
     this.#watch ??= setInterval(() => this.#look(), Math.min(LOOK_EVERY_MS, commitTimeoutMs));
     try {
@@ -263,9 +265,9 @@ export class CommitQueue {
   /** While the disk is at work: tells callers in time what can be told without it. */
   #look(): void {
     if (this.#underWay === undefined) return;
-    const { now, commitTimeoutMs } = this.#options;
+    const { now, elapsed, commitTimeoutMs } = this.#options;
     const { waiting: group, sinceMs } = this.#underWay;
-    if (performance.now() - sinceMs >= commitTimeoutMs) rejectAll(group, outcomeUnknown(commitTimeoutMs));
+    if (elapsed() - sinceMs >= commitTimeoutMs) rejectAll(group, outcomeUnknown(commitTimeoutMs));
     this.#dropWaiting((waiting) => whyGivenUp(waiting, now()));
   }
 

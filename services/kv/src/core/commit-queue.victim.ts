@@ -5,7 +5,15 @@ const apply = (): never => {
   throw new Error('a bug in the machine');
 };
 const queue = new CommitQueue(
-  { log: undefined, now: Date.now, recordTime: Date.now, apply, commitTimeoutMs: 1_000, observer: undefined },
+  {
+    log: undefined,
+    now: Date.now,
+    elapsed: Date.now,
+    recordTime: Date.now,
+    apply,
+    commitTimeoutMs: 1_000,
+    observer: undefined,
+  },
   0,
 );
 setTimeout(() => console.log('still alive'), 2_000);

@@ -61,6 +61,7 @@ export class Engine {
       {
         log,
         now,
+        elapsed: options.elapsed ?? now,
         recordTime: this.#clock.now,
         commitTimeoutMs: options.commitTimeoutMs,
         observer: options.observer,
