@@ -27,6 +27,8 @@ export interface Service {
   operations: readonly Served[];
   /** Undefined when the service can do its work, else the reason why not, in words: `/readyz` answers it with 503. */
   notReady(): string | undefined;
+  /** True: `/readyz` tells that the bus is away, and is 200 all the same. Omitted: no bus, no requests. */
+  worksWithoutBus?: boolean;
   /**
    * Called first when the service stops, while requests under way are still served: end the streams and tell their
    * readers where to resume.

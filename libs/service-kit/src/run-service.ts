@@ -1,4 +1,5 @@
 /** A service as a process: signals, the supervisor, the end. */
+import { startTelemetry } from '@plinth/telemetry';
 import { ConfigFault } from './environment.ts';
 import { logLevelOf } from './kit-settings.ts';
 import { createLog, type FlushableLog } from './log.ts';
@@ -31,7 +32,9 @@ export async function runService<Config>(definition: ServiceDefinition<Config>):
  * next process strips no types: what does that stays in memory once it is loaded, 17 MB of it.
  */
 async function compileOnly(): Promise<never> {
-  await Promise.all([import('@plinth/bus'), import('./keys/key-ring.ts')]);
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' };
+  const tracing = startTelemetry({ service: 'compiled', version: '0', env });
+  await Promise.all([import('@plinth/bus'), import('./keys/key-ring.ts'), tracing]);
   process.exit(0);
 }
 

@@ -55,7 +55,8 @@ export function versionOf({ name, version, service }: Pick<StandardSources, 'nam
 
 function readiness(sources: StandardSources) {
   const parts = Object.entries(sources.parts());
-  const reasons = parts.filter(([, reason]) => reason !== undefined);
+  const isVital = (part: string) => part !== 'bus' || !sources.service.worksWithoutBus;
+  const reasons = parts.filter(([part, reason]) => reason !== undefined && isVital(part));
   const told = { parts: Object.fromEntries(parts.map(([part, reason]) => [part, reason ?? 'ready'])) };
   if (reasons.length === 0) return json(200, { status: 'ready', ...told });
   const detail = reasons.map(([part, reason]) => `${part}: ${reason}`).join('; ');

@@ -100,6 +100,20 @@ describe('standard endpoints', () => {
     });
   });
 
+  test('/readyz of a service that works without the bus tells that it is away, and is ready', async () => {
+    const bus = { notReady: () => 'away', serve: async () => ({ drain: async () => {} }) } as unknown as Bus;
+    const running = await startService(
+      { name: 'fixture', readConfig: () => ({}), build: () => ({ ...none, worksWithoutBus: true }) },
+      { port: 0, kit: { bus }, env: { FIXTURE_LOG_LEVEL: 'silent' } },
+    );
+    const answer = await fetch(`${running.url}/readyz`);
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      { status: 'ready', parts: { service: 'ready', bus: 'away' } },
+    ]);
+    await running.stop();
+  });
+
   test('/metrics counts requests by operation and status, and has the service’s own lines', async () => {
     const { url } = await start();
     await fetch(`${url}/v1/items/a`);

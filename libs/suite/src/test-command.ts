@@ -42,7 +42,8 @@ function runJest(args: string[], countFile: string): Promise<number> {
   const nodeOptions = [process.env.NODE_OPTIONS ?? '', ...flags].join(' ').trim();
   return runScript({
     // Last, because jest takes what follows a list for more of the list.
-    args: [jest, ...args, ...reporters],
+    // A test that fails may leave a server behind, and jest would wait for it for ever.
+    args: [jest, '--forceExit', ...args, ...reporters],
     cwd: REPOSITORY,
     env: { ...process.env, NODE_OPTIONS: nodeOptions, PLINTH_TEST_COUNT: countFile },
   });

@@ -36,6 +36,8 @@ export async function build(config: KvConfig, kit: Kit): Promise<Service> {
   return {
     operations: operations({ config, catalog, snapshots, waker, now }),
     notReady: () => engines.notReady(),
+    // Over HTTP it is the same store; only those who ask over the bus have to wait.
+    worksWithoutBus: true,
     metrics: () => metrics(engines, catalog, () => waker.count),
     describe: () => ({ backend: 'LMDB behind a local log', dataDir: config.dataDir }),
     bodyBytesMax,
