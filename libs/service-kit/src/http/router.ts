@@ -49,8 +49,10 @@ export class Route {
   /** Path parameters as byte strings. @throws Problem when one is not percent-encoded well. */
   paramsOf(captured: RegExpExecArray): Record<string, string> {
     const params: Record<string, string> = {};
-    for (const [index, name] of this.template.names.entries()) {
-      const value = percentDecode(captured[index + 1]!);
+    const { names } = this.template;
+    for (let at = 0; at < names.length; at++) {
+      const name = names[at]!;
+      const value = percentDecode(captured[at + 1]!);
       if (value === undefined)
         throw new Problem(this.#paramProblem, `${name} has a % without two hex digits behind it`);
       params[name] = value;

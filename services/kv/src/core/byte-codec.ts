@@ -90,6 +90,13 @@ export class ByteReader {
     return latin1(this.#bytes, start, this.#at);
   }
 
+  /** Passes over a text that is known. */
+  known(text: string): string {
+    const length = this.varint();
+    this.#at += length;
+    return text;
+  }
+
   /** A view of what is left; owned by whoever owns the bytes. */
   rest(): Uint8Array {
     return this.#bytes.subarray(this.#at);

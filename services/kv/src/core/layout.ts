@@ -145,8 +145,8 @@ export function encodeRecord(writer: ByteWriter, record: ChangeRecord): Uint8Arr
     .finish();
 }
 
-/** The value is a view into `bytes`. */
-export function decodeRecord(bytes: Uint8Array): ChangeRecord {
+/** The value is a view into `bytes`. @param key - When it is known already, it is not read again. */
+export function decodeRecord(bytes: Uint8Array, key?: ByteString): ChangeRecord {
   const reader = new ByteReader(bytes);
   return {
     type: CHANGE_TYPES[reader.byte()]!,
@@ -156,7 +156,7 @@ export function decodeRecord(bytes: Uint8Array): ChangeRecord {
     expiresAtMs: reader.varint(),
     previousRevision: reader.varint(),
     previousSequence: reader.varint(),
-    key: reader.text(),
+    key: key === undefined ? reader.text() : reader.known(key),
     contentType: reader.text(),
     metadata: reader.text(),
     value: reader.rest(),

@@ -61,13 +61,19 @@ export function readEntry(store: Store, bucket: number, key: ByteString, timeMs:
   const row = store.get('index', indexKey(bucket, key));
   if (row === undefined) return undefined;
   const version = decodeVersion(row);
-  return isLive(version, timeMs) ? { key, version, record: readRecord(store, bucket, version) } : undefined;
+  return isLive(version, timeMs) ? { key, version, record: readRecord(store, bucket, version, key) } : undefined;
 }
 
-export function readRecord(store: Store, bucket: number, { revision, sequence }: Version): ChangeRecord {
+/** @param key - When it is known already, it is not read again. */
+export function readRecord(
+  store: Store,
+  bucket: number,
+  { revision, sequence }: Version,
+  key?: ByteString,
+): ChangeRecord {
   const row = store.get('records', recordKey(bucket, revision, sequence));
   if (row === undefined) throw new Error(`no record at revision ${revision}.${sequence} of bucket ${bucket}`);
-  return decodeRecord(row);
+  return decodeRecord(row, key);
 }
 
 /**
