@@ -153,9 +153,16 @@ describe('a change', () => {
   test('uninstalling leaves the volumes and nothing else', async () => {
     await release.uninstall();
     const kinds = 'all,secrets,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies,ingresses';
-    const { items } = await get('-n', NAMESPACE, kinds);
-    const own = items.filter(({ metadata }: KubeObject) => metadata.name.startsWith('plinth'));
-    expect(own.map(({ kind, metadata }: KubeObject) => `${kind}/${metadata.name}`)).toEqual([]);
+    let left: string[] = [];
+    // Pods take the time that they were given to stop.
+    await until('nothing of the release', 90, async () => {
+      const { items } = await get('-n', NAMESPACE, kinds);
+      const own = items.filter(({ metadata }: KubeObject) => metadata.name.startsWith('plinth'));
+      left = own.map(({ kind, metadata }: KubeObject) => `${kind}/${metadata.name}`);
+      return left.length === 0;
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}; there are ${left.join(', ')}`);
+    });
     const { items: claims } = await get('-n', NAMESPACE, 'persistentvolumeclaims');
     expect(claims.map(({ metadata }: KubeObject) => metadata.name)).toContain('data-plinth-kv-0');
   });
