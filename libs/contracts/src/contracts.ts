@@ -1,3 +1,4 @@
 export * as kv from './kv.ts';
 export * from './operation.ts';
 export { PORTS } from './ports.ts';
+export * as ratelimit from './ratelimit.ts';

@@ -45,7 +45,8 @@ export function settings<S extends Shape>(name: string, shape: S): Settings<S> {
       if (faults.length > 0) throw new ConfigFault(faults);
       return values;
     },
-    rows: () => Object.entries(shape).map(([property, told]) => rowOf(variableOf(name, property), told)),
+    rows: () =>
+      Object.entries(shape).map(([property, told]) => rowOf(told.variable ?? variableOf(name, property), told)),
   };
 }
 

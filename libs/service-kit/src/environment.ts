@@ -35,7 +35,7 @@ export function variableOf(service: string, property: string): string {
 export function readShape<S extends Shape>(service: string, shape: S, env: Environment, faults: string[]): Values<S> {
   const values: Record<string, unknown> = {};
   for (const [property, told] of Object.entries(shape)) {
-    const variable = variableOf(service, property);
+    const variable = told.variable ?? variableOf(service, property);
     const text = env[variable]?.trim();
     values[property] = text ? told.parse(text) : told.defaultValue;
     if (text && values[property] === undefined) faults.push(badValue(variable, text, told));

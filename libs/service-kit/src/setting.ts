@@ -16,6 +16,8 @@ export interface Setting<T> {
   allowed: string;
   /** Its value is shown nowhere: not in faults, logs or tables. */
   isSecret: boolean;
+  /** Its variable, where that is not the service's own: `REDIS_URL` is the same for all. */
+  variable: string | undefined;
   /** The value, or undefined when the text is not one. */
   parse(text: string): T | undefined;
 }
@@ -26,6 +28,8 @@ interface Told<Default> {
   /** Omitted: the setting may be absent, and reads as undefined. */
   default?: Default;
   isSecret?: boolean;
+  /** As in `Setting`. */
+  variable?: string;
 }
 
 interface Range {
@@ -117,9 +121,9 @@ function of<T, D extends T | undefined>(
   allowed: string,
   parse: (text: string) => T | undefined,
 ): Setting<T | D> {
-  const { description, isSecret = false } = told;
+  const { description, isSecret = false, variable } = told;
   const defaultText = told.default === undefined ? '' : String(told.default);
-  return { kind, description, defaultText, defaultValue: told.default as T | D, allowed, isSecret, parse };
+  return { kind, description, defaultText, defaultValue: told.default as T | D, allowed, isSecret, variable, parse };
 }
 
 function numeric<D extends number | undefined>(
