@@ -24,13 +24,22 @@ const REST_CPU_MS = 10;
 /** etcd commits every 100 ms, checkpoints take under a second; what lasts longer is not of this window. */
 const REST_WAIT_MAX_MS = 2_000;
 
-/** Runs a load and measures the CPU of the server with it. */
-export async function withCpu<T>(pid: number, load: () => Promise<T>): Promise<T & CpuWindow> {
-  const before = reading(pid);
+/** Who works in a window. */
+export interface Workers {
+  /** A server with its stores: their CPU is the figure. */
+  servers: readonly number[];
+  /** Load generators that outlive the window. Those that end in it are known without being named. */
+  clients?: readonly number[];
+}
+
+/** Runs a load and measures the CPU of the server with it: of one process, or of several that work together. */
+export async function withCpu<T>(who: number | Workers, load: () => Promise<T>): Promise<T & CpuWindow> {
+  const workers = typeof who === 'number' ? { servers: [who] } : who;
+  const before = reading(workers);
   const result = await load();
-  const underLoad = reading(pid);
-  await untilAtRest(pid);
-  const afterwards = cpuMsOf(pid);
+  const underLoad = reading(workers);
+  await untilAtRest(workers.servers);
+  const afterwards = sumOfCpuMs(workers.servers);
   return {
     ...result,
     serverMs: difference(before.serverMs, afterwards),
@@ -38,25 +47,41 @@ export async function withCpu<T>(pid: number, load: () => Promise<T>): Promise<T
   };
 }
 
-/** Waits until the server has finished what it put off. */
-export async function untilAtRest(pid: number): Promise<void> {
+/** Waits until the servers have finished what they put off. */
+export async function untilAtRest(pids: readonly number[]): Promise<void> {
   const deadlineMs = performance.now() + REST_WAIT_MAX_MS;
   while (performance.now() < deadlineMs) {
-    const before = cpuMsOf(pid);
+    const before = sumOfCpuMs(pids);
     await sleep(before === undefined ? 0 : REST_LOOK_MS);
-    if ((difference(before, cpuMsOf(pid)) ?? 0) <= REST_CPU_MS) return;
+    if ((difference(before, sumOfCpuMs(pids)) ?? 0) <= REST_CPU_MS) return;
   }
 }
 
 interface Reading {
   serverMs: number | undefined;
-  /** This process and the load generators that have ended. */
+  /** This process, the load generators that have ended, and those that were named. */
   clientMs: number | undefined;
   machine: ReturnType<typeof machineCpu>;
 }
 
-function reading(serverPid: number): Reading {
-  return { serverMs: cpuMsOf(serverPid), clientMs: ownCpuMs(), machine: machineCpu() };
+function reading({ servers, clients = [] }: Workers): Reading {
+  const ownMs = ownCpuMs();
+  const clientsMs = sumOfCpuMs(clients);
+  return {
+    serverMs: sumOfCpuMs(servers),
+    clientMs: ownMs === undefined || clientsMs === undefined ? undefined : ownMs + clientsMs,
+    machine: machineCpu(),
+  };
+}
+
+function sumOfCpuMs(pids: readonly number[]): number | undefined {
+  let sumMs = 0;
+  for (const pid of pids) {
+    const cpuMs = cpuMsOf(pid);
+    if (cpuMs === undefined) return undefined;
+    sumMs += cpuMs;
+  }
+  return sumMs;
 }
 
 function foreignShare(before: Reading, after: Reading): number | undefined {

@@ -46,6 +46,33 @@ export async function findProgram(source: ProgramSource, progress: Progress): Pr
   return (await cached(folder)) ?? fetchInto(folder, source, progress);
 }
 
+/** Where a program comes from that only its makers' toolchain can give. */
+export interface BuildSource {
+  name: string;
+  /** Part of the folder's name in the cache, so that a new version is built anew. */
+  version: string;
+  way: Way;
+  /** What a person could do where the way is closed. */
+  advice: string;
+}
+
+/**
+ * Finds the program an earlier run built, or builds it, which may take minutes. What lies on PATH is not asked: the
+ * figure is of the version that is named.
+ * @throws ProgramMissing with the reason.
+ */
+export async function buildProgram(source: BuildSource, progress: Progress): Promise<Program> {
+  const { name, version, way, advice } = source;
+  const folder = join(engineCacheDir(process.env), '..', 'bench', `${name}-${version}`);
+  const known = await cached(folder);
+  if (known !== undefined) return known;
+  try {
+    return await fetchBy(way, folder, (line) => progress(`${name}: ${line}`));
+  } catch (error) {
+    throw new ProgramMissing(`${name} could not be built (${way.name}: ${(error as Error).message}); ${advice}`);
+  }
+}
+
 /** Runs a program to its end. @returns What it wrote. @throws Error with its last words when it fails. */
 export function runProgram({ command, env }: Program, args: string[]): Promise<string> {
   const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });

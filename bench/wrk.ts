@@ -19,10 +19,11 @@ const THREADS = 1;
 /** etcd at 256 connections answers some puts after more than wrk's default of 2 s. */
 const ANSWER_TIMEOUT_SECONDS = 20;
 
-/** One HTTP request. `body` is ASCII text. */
+/** One HTTP request. `body` is ASCII text; `headers` come besides `Host` and `Content-Length`. */
 export interface HttpRequest {
   method: string;
   path: string;
+  headers?: Record<string, string>;
   body?: string;
 }
 
@@ -47,8 +48,9 @@ function* chunksOf(requests: Iterable<HttpRequest>, host: string): Generator<str
   for (const request of requests) yield `${formatted(request, host)}\x1e`;
 }
 
-function formatted({ method, path, body }: HttpRequest, host: string): string {
-  const head = `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\n`;
+function formatted({ method, path, headers = {}, body }: HttpRequest, host: string): string {
+  const lines = Object.entries({ Host: host, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `${method} ${path} HTTP/1.1\r\n${lines.join('')}`;
   return body === undefined ? `${head}\r\n` : `${head}Content-Length: ${body.length}\r\n\r\n${body}`;
 }
 

@@ -16,7 +16,7 @@ const ROOT = join(CHARTS_DIR, '..');
 const BIOME = join(ROOT, 'node_modules', '.bin', 'biome');
 
 /** Every chart with values. A later service is one more word. */
-export const CHARTS = ['kv', 'nats', 'valkey', 'jaeger', 'plinth'];
+export const CHARTS = ['kv', 'ratelimit', 'nats', 'valkey', 'jaeger', 'plinth'];
 /** A chart of the tests, for what no chart of a service uses yet. */
 export const EXAMPLE_CHART = '../tests/charts/stateless';
 
@@ -37,7 +37,12 @@ async function filesOf(chart: string, global: JsonSchema): Promise<GeneratedFile
   const name = chart.split('/').at(-1)!;
   const leaves = valuesOf(chart);
   const settings = leaves.some(({ path }) => path[0] === 'settings') ? await settingsOf(name) : undefined;
-  const schema = valuesSchema({ chart: name, leaves, global, settings: settings && settingsSchema(settings) });
+  const schema = valuesSchema({
+    chart: name,
+    leaves,
+    global,
+    settings: settings && settingsSchema(settings, leftEmpty(leaves)),
+  });
   const files = [{ file: join(dir, 'values.schema.json'), text: formatted(JSON.stringify(schema)) }];
   const readme = join(dir, 'README.md');
   if (!existsSync(readme)) return files;
@@ -48,6 +53,13 @@ async function filesOf(chart: string, global: JsonSchema): Promise<GeneratedFile
 /** The values of a chart, each with its comment. */
 export function valuesOf(chart: string): ValueLeaf[] {
   return readValues(join(CHARTS_DIR, chart, 'values.yaml'), (path) => sharedShape(path) !== undefined);
+}
+
+/** Settings that the chart decides unless somebody else does: their default there is empty. */
+function leftEmpty(leaves: readonly ValueLeaf[]): string[] {
+  return leaves
+    .filter(({ path, default: standard }) => path[0] === 'settings' && standard === '')
+    .map(({ path }) => path[1]!);
 }
 
 function globalLeaves(): ValueLeaf[] {

@@ -10,8 +10,8 @@ export interface ChartSetting extends SettingRow {
   property: string;
 }
 
-/** What the chart itself decides. */
-const FIXED = ['host', 'port', 'dataDir'];
+/** What the chart itself decides: where the service listens, and where its files are. */
+const FIXED = /^(host|port|\w+(Host|Port)|dataDir|rulesDir)$/;
 
 /** The settings that a chart leaves to its users. */
 export function chartSettings(service: string, rows: readonly SettingRow[]): ChartSetting[] {
@@ -19,11 +19,16 @@ export function chartSettings(service: string, rows: readonly SettingRow[]): Cha
   return rows
     .filter(({ variable }) => variable.startsWith(prefix))
     .map((row) => ({ ...row, property: camelCase(row.variable.slice(prefix.length)) }))
-    .filter(({ property }) => !FIXED.includes(property));
+    .filter(({ property }) => !FIXED.test(property));
 }
 
-export function settingsSchema(settings: readonly ChartSetting[]): JsonSchema {
-  const properties = settings.map((setting) => [setting.property, propertySchema(setting)]);
+/** @param leftEmpty - Properties that may be empty, besides what the service says. */
+export function settingsSchema(settings: readonly ChartSetting[], leftEmpty: readonly string[] = []): JsonSchema {
+  const properties = settings.map((setting) => {
+    const schema = propertySchema(setting);
+    const mayBeEmpty = leftEmpty.includes(setting.property) && Array.isArray(schema.enum);
+    return [setting.property, mayBeEmpty ? { ...schema, enum: ['', ...(schema.enum as string[])] } : schema];
+  });
   return { type: 'object', properties: Object.fromEntries(properties), additionalProperties: false };
 }
 

@@ -1,8 +1,8 @@
 /**
- * `npm run tour`: types every command of README.md's tour into a shell, against a key-value store of its own, and
- * compares what comes back with what README says. `…` stands for anything.
+ * `npm run tour`: types every command of README.md's tour into a shell, against a key-value store and a rate limiter of
+ * its own, and compares what comes back with what README says. `…` stands for anything.
  *
- * The store sends its traces to a Jaeger that runs, or to one that is started for the tour if this machine has it.
+ * They send their traces to a Jaeger that runs, or to one that is started for the tour if this machine has it.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,8 +11,9 @@ import { join } from 'node:path';
 import { isJaeger, type JaegerAddress, otlpUrlBeside, startJaeger } from '@plinth/engines';
 
 const ROOT = new URL('..', import.meta.url).pathname;
-/** The address README speaks of. */
-const README_URL = 'http://127.0.0.1:7401';
+/** The addresses README speaks of. */
+const README_URLS = { kv: 'http://127.0.0.1:7401', ratelimit: 'http://127.0.0.1:7402' } as const;
+type Service = keyof typeof README_URLS;
 const SECONDS_MAX = 120;
 const JAEGER_URL = 'http://127.0.0.1:16686';
 
@@ -53,29 +54,34 @@ async function findJaeger(env: NodeJS.ProcessEnv): Promise<Jaeger | undefined> {
   return startJaeger({ env, ignoreUrl: true, mayFetch: false }).catch(() => undefined);
 }
 
-interface Store {
+interface Running {
   url: string;
   stop(): Promise<void>;
 }
 
-async function startStore(folder: string, jaeger: Jaeger | undefined): Promise<Store> {
-  const own = { KV_PORT: '0', KV_DATA_DIR: join(folder, 'kv'), NATS_URL: '' };
+const PORTS: Record<Service, Record<string, string>> = {
+  kv: { KV_PORT: '0' },
+  ratelimit: { RATELIMIT_PORT: '0', RATELIMIT_RLS_PORT: '0', RATELIMIT_RESP_PORT: '0' },
+};
+
+async function start(service: Service, folder: string, jaeger: Jaeger | undefined): Promise<Running> {
+  const own = { ...PORTS[service], KV_DATA_DIR: join(folder, 'kv'), NATS_URL: '' };
   const tracing = jaeger && { OTEL_EXPORTER_OTLP_ENDPOINT: jaeger.otlpUrl, OTEL_BSP_SCHEDULE_DELAY: '500' };
   const env = { ...process.env, ...own, ...tracing };
-  const store = spawn(process.execPath, [join(ROOT, 'services/kv/src/main.ts')], {
+  const running = spawn(process.execPath, [join(ROOT, 'services', service, 'src/main.ts')], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const ended = new Promise<void>((resolve) => store.once('exit', () => resolve()));
+  const ended = new Promise<void>((resolve) => running.once('exit', () => resolve()));
   const stop = async () => {
-    store.kill('SIGTERM');
+    running.kill('SIGTERM');
     await ended;
   };
-  for await (const chunk of store.stdout) {
+  for await (const chunk of running.stdout) {
     const url = /"url":"([^"]+)"/.exec(String(chunk))?.[1];
     if (url !== undefined) return { url, stop };
   }
-  throw new Error('the key-value store did not start');
+  throw new Error(`${service} did not start`);
 }
 
 /** Runs all commands in one shell, as a reader would. @returns What each of them printed. */
@@ -108,9 +114,12 @@ async function main(): Promise<number> {
   mkdirSync(join(ROOT, '.plinth/tour'), { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), 'plinth-tour-'));
   const jaeger = await findJaeger(process.env);
-  const store = await startStore(folder, jaeger);
+  const kv = await start('kv', folder, jaeger);
+  const ratelimit = await start('ratelimit', folder, jaeger);
   try {
-    const commands = steps.map(({ command }) => command.replaceAll(README_URL, store.url));
+    const commands = steps.map(({ command }) =>
+      command.replaceAll(README_URLS.kv, kv.url).replaceAll(README_URLS.ratelimit, ratelimit.url),
+    );
     const printed = await type(commands, { ...process.env, ...(jaeger && { PLINTH_JAEGER_URL: jaeger.url }) });
     const failed = steps.filter((step, at) => !tell(step, printed[at]!)).length;
     console.log(
@@ -118,7 +127,8 @@ async function main(): Promise<number> {
     );
     return failed === 0 && steps.length > 0 ? 0 : 1;
   } finally {
-    await store.stop();
+    await ratelimit.stop();
+    await kv.stop();
     await jaeger?.stop();
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,6 +1,7 @@
 /** The command line of `npm run bench -- kv`. */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { UsageFault, wholeNumber } from '../options.ts';
 import { SERVICE_MAIN } from './plinth.ts';
 import { OPERATIONS, type Operation } from './workload.ts';
 
@@ -32,9 +33,6 @@ export const USAGE = `npm run bench -- kv [options]
   --json               only one line of JSON on standard output
   --check              end with 1 when a target is missed
   --main FILE          another build of the service, to compare`;
-
-/** Thrown for a command line nobody can follow; the message says why. */
-export class UsageFault extends Error {}
 
 /** @throws UsageFault, or TypeError for an option that does not exist. */
 export function readOptions(args: string[]): Options {
@@ -69,12 +67,6 @@ function subjectsOf(only: string | undefined, quick: boolean): Set<Subject> {
   const unknown = names.find((name) => !SUBJECTS.includes(name as Subject));
   if (unknown !== undefined) throw new UsageFault(`--only knows ${SUBJECTS.join(', ')}, not "${unknown}"`);
   return new Set(names as Subject[]);
-}
-
-function wholeNumber(option: string, text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text))
-    throw new UsageFault(`--${option} takes whole numbers from 1 to 9999, not "${text}"`);
-  return Number(text);
 }
 
 /** The operations among the subjects, in the order of the race. */

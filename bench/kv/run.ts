@@ -7,6 +7,7 @@
  */
 import { existsSync } from 'node:fs';
 import { describeCommit, describeMachine } from '../machine.ts';
+import { UsageFault } from '../options.ts';
 import { findProgram, ProgramMissing, type Progress } from '../program.ts';
 import { Stage } from '../stage.ts';
 import { enterEcho } from './echo.ts';
@@ -16,7 +17,7 @@ import { measureIdle } from './idle.ts';
 import type { Lane } from './lane.ts';
 import { measureListMemory } from './list-memory.ts';
 import type { Opponent } from './opponent.ts';
-import { type Options, operationsOf, readOptions, USAGE, UsageFault } from './options.ts';
+import { type Options, operationsOf, readOptions, USAGE } from './options.ts';
 import { enterPlinth, headersOfGet } from './plinth.ts';
 import { race } from './race.ts';
 import { enterRedis, findRedis } from './redis.ts';

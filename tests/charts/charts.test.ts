@@ -24,6 +24,8 @@ const POD = {
   networkPolicy: { enabled: true, from: [{ namespaceSelector: { matchLabels: { name: 'infra' } } }] },
   service: { type: 'NodePort', nodePort: 30_000, annotations: { e: 'f' } },
 };
+const BUS = { global: { nats: { url: 'nats://a:4222' } } };
+const RULES = { 'api.yaml': 'domain: api\nrules: []\n' };
 const RESTRICTED = {
   image: 'x:1',
   resources: { requests: { memory: '1Mi' }, limits: { memory: '1Mi' } },
@@ -90,6 +92,7 @@ const VARIANTS: Record<string, [chart: string, rendering: Rendering][]> = {
         },
       },
     ],
+    ['charts/ratelimit', { values: { ...OPEN, ingress: { enabled: true, hosts: ['a.example'] } } }],
     [STATELESS, { values: { ...OPEN, autoscaling: { enabled: true }, pdb: { enabled: true } } }],
     [STATELESS, { values: { keda: { enabled: true, triggers: [{ type: 'cron', metadata: {} }] } } }],
   ],
@@ -97,6 +100,7 @@ const VARIANTS: Record<string, [chart: string, rendering: Rendering][]> = {
     ...['charts/nats', 'charts/valkey', 'charts/jaeger'].map((chart): [string, Rendering] => [chart, { values: POD }]),
     ['charts/kv', { values: { ...SERVICE, persistence: { annotations: { i: 'j' } } } }],
     ['charts/kv', { values: { persistence: { existingClaim: 'mine' } } }],
+    ['charts/ratelimit', { values: SERVICE }],
     [STATELESS, { values: { ...SERVICE, extraObjects: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: EXTRA }] } }],
   ],
   'no data, no keys': [
@@ -112,6 +116,16 @@ const VARIANTS: Record<string, [chart: string, rendering: Rendering][]> = {
       },
     ],
   ],
+  'a limiter of several pods': [
+    ['charts/ratelimit', { values: { replicas: 3, ...BUS, rules: RULES, ports: { resp: { port: 7422 } } } }],
+    ['charts/ratelimit', { values: { autoscaling: { enabled: true }, pdb: { enabled: true }, ...BUS } }],
+    [
+      'charts/ratelimit',
+      { values: { replicas: 2, settings: { backend: 'redis' }, global: { redis: { url: 'redis://c:6379' } } } },
+    ],
+    ['charts/plinth', { values: { ratelimit: { replicas: 3, settings: { backend: 'redis' } } } }],
+  ],
+  'a limiter with its doors closed': [['charts/ratelimit', { values: { ports: { rls: { port: null } } } }]],
   'environment set thrice': [
     [
       'charts/kv',
@@ -184,8 +198,11 @@ given('every chart', () => {
 
   test('a disruption budget stands only where there is more than one replica', async () => {
     const names = (list: KubeObject[]) =>
-      list.filter(({ kind }) => kind === 'PodDisruptionBudget').map(({ metadata }) => metadata.name);
-    expect(names(await objects('charts/plinth', { files: HA }))).toEqual(['r-nats']);
+      list
+        .filter(({ kind }) => kind === 'PodDisruptionBudget')
+        .map(({ metadata }) => metadata.name)
+        .sort();
+    expect(names(await objects('charts/plinth', { files: HA }))).toEqual(['r-nats', 'r-ratelimit']);
     expect(names(await objects('charts/nats', { values: { pdb: { enabled: true } } }))).toEqual([]);
     expect(names(await objects(STATELESS, { values: { pdb: { enabled: true }, replicas: 1 } }))).toEqual([]);
   });
@@ -232,7 +249,7 @@ given('every chart', () => {
         ({ resources }) => Number.parseInt(resources.requests.memory, 10) * (object.spec.replicas ?? 1),
       ),
     );
-    expect(mebibytes.reduce((sum, each) => sum + each, 0)).toBe(320);
+    expect(mebibytes.reduce((sum, each) => sum + each, 0)).toBe(448);
   });
 
   const KUBECONFORM = spawnSync('kubeconform', ['-v']).status === 0;
@@ -319,6 +336,71 @@ given('a service', () => {
   });
 });
 
+given('the rate limiter', () => {
+  const backend = async (chart: string, values: object = {}) =>
+    (await environmentOf(chart, { values }, 'ratelimit')).RATELIMIT_BACKEND;
+
+  test('keeps states in its pod alone, with the other pods where there is a bus, and where it is told to', async () => {
+    expect(await backend('charts/ratelimit')).toBe('memory');
+    expect(await backend('charts/ratelimit', BUS)).toBe('owners');
+    expect(await backend('charts/plinth')).toBe('owners');
+    expect(await backend('charts/plinth', { ratelimit: { settings: { backend: 'memory' } } })).toBe('memory');
+  });
+
+  test('knows Redis when it keeps states there, and only then', async () => {
+    const values = { ratelimit: { settings: { backend: 'redis' } } };
+    expect(await environmentOf('charts/plinth', { values }, 'ratelimit')).toMatchObject({
+      RATELIMIT_BACKEND: 'redis',
+      REDIS_URL: 'redis://r-valkey:6379',
+      REDIS_PASSWORD: { secretKeyRef: { name: 'r-valkey-auth', key: 'password' } },
+    });
+    expect(await environmentOf('charts/plinth', {}, 'ratelimit')).not.toHaveProperty('REDIS_URL');
+  });
+
+  test('opens the doors that have a port: in the pod, in the Service, in the policy, for the test', async () => {
+    const doors = async (ports: object) => {
+      const values = { ports, networkPolicy: { enabled: true } };
+      const list = await objects('charts/ratelimit', { values });
+      const of = (kind: string) => list.find((object) => object.kind === kind)!.spec;
+      const env = await environmentOf('charts/ratelimit', { values }, 'ratelimit');
+      const names = (ports: { name?: string; port?: unknown }[]) => ports.map(({ name, port }) => name ?? port);
+      return {
+        pod: names(of('Deployment').template.spec.containers[0].ports),
+        service: names(of('Service').ports),
+        policy: names(of('NetworkPolicy').ingress[0].ports),
+        test: names(of('Pod').containers[0].env).filter((name) => /_ADDRESS$/.test(String(name))),
+        env: Object.keys(env).filter((name) => /_(RLS|RESP)_/.test(name)),
+      };
+    };
+    const both = { rls: { port: 7412 }, resp: { port: 7422 } };
+    const names = ['http', 'resp', 'rls'];
+    expect(await doors(both)).toEqual({
+      pod: names,
+      service: names,
+      policy: names,
+      test: ['RATELIMIT_RESP_ADDRESS', 'RATELIMIT_RLS_ADDRESS'],
+      env: ['RATELIMIT_RESP_HOST', 'RATELIMIT_RESP_PORT', 'RATELIMIT_RLS_HOST', 'RATELIMIT_RLS_PORT'],
+    });
+    expect(await doors({ rls: { port: null } })).toEqual({
+      ...Object.fromEntries(['pod', 'service', 'policy'].map((place) => [place, ['http']])),
+      test: [],
+      env: [],
+    });
+  });
+
+  test('is told of changed rules by their files: the pod stays what it was', async () => {
+    const rendered = async (rules: object) => {
+      const list = await objects('charts/ratelimit', { values: { rules } });
+      const of = (kind: string) => list.find((object) => object.kind === kind)!;
+      return { pod: of('Deployment').spec.template, files: of('ConfigMap').data };
+    };
+    const [none, some] = [await rendered({}), await rendered(RULES)];
+    expect(some.files).toEqual(RULES);
+    expect(none.files).toEqual({});
+    expect(some.pod).toEqual(none.pod);
+  });
+});
+
 given('what cannot work is refused', () => {
   const REFUSED: [about: string, chart: string, values: object, says: RegExp][] = [
     [
@@ -388,6 +470,28 @@ given('what cannot work is refused', () => {
       { autoscaling: { enabled: true }, keda: { enabled: true, triggers: [{ type: 'x', metadata: {} }] } },
       /one autoscaler/,
     ],
+    ['a second limiter that counts for itself', 'charts/ratelimit', { replicas: 2 }, /replicas is 2.*memory/s],
+    [
+      'an autoscaler of limiters that count for themselves',
+      'charts/plinth',
+      { ratelimit: { autoscaling: { enabled: true }, settings: { backend: 'memory' } } },
+      /autoscaling.enabled is true.*memory/s,
+    ],
+    [
+      'owners that cannot find each other',
+      'charts/ratelimit',
+      { settings: { backend: 'owners' } },
+      /owners.*global.nats.url/s,
+    ],
+    [
+      'a limiter that keeps its states in no Redis',
+      'charts/ratelimit',
+      { settings: { backend: 'redis' } },
+      /needs Redis/,
+    ],
+    ['a backend that does not exist', 'charts/ratelimit', { settings: { backend: 'etcd' } }, /'memory', 'owners'/],
+    ['rules in a file that is not read', 'charts/ratelimit', { rules: { api: 'domain: api' } }, /propertyName 'api'.*yaml\|yml/s],
+    ['a door that the chart opens itself', 'charts/ratelimit', { settings: { rlsPort: 1 } }, /'rlsPort' not allowed/],
     ['an Ingress without a host', 'charts/kv', { ingress: { enabled: true } }, /ingress.hosts is empty/],
     ['a route without a Gateway', 'charts/kv', { httpRoute: { enabled: true } }, /httpRoute.parentRefs is empty/],
     ['KEDA without a trigger', STATELESS, { keda: { enabled: true } }, /keda.triggers is empty/],
@@ -403,18 +507,27 @@ given('what cannot work is refused', () => {
 });
 
 given('NOTES.txt', () => {
-  test.each(['charts/kv', 'charts/plinth'])(
-    'of %s begins with three commands that work as they stand',
-    async (chart) => {
-      const lines = (await notes(chart, { release: 'p', namespace: 'n' })).trim().split('\n');
-      expect(lines.slice(0, 3)).toEqual([
-        'kubectl -n n port-forward svc/p-kv 7401:7401 &',
-        "KEY=$(kubectl -n n get secret p-api-keys -o jsonpath='{.data.root-key}' | base64 -d)",
-        'curl -H "Authorization: Bearer $KEY" -X PUT http://127.0.0.1:7401/v1/kv/hello/world -d \'it works\'',
-      ]);
-      expect(lines.join('\n')).not.toContain('WARNING');
-    },
-  );
+  const PUT = "-X PUT http://127.0.0.1:7401/v1/kv/hello/world -d 'it works'";
+  const CHECK = `http://127.0.0.1:7402/v1/limits/check -d '{"key":"ann","limit":{"limit":3,"windowMs":60000}}'`;
+
+  test.each([
+    ['charts/kv', 'kv 7401:7401', PUT],
+    ['charts/ratelimit', 'ratelimit 7402:7402', CHECK],
+    ['charts/plinth', 'kv 7401:7401', PUT],
+  ])('of %s begins with three commands that work as they stand', async (chart, forwarded, call) => {
+    const lines = (await notes(chart, { release: 'p', namespace: 'n' })).trim().split('\n');
+    expect(lines.slice(0, 3)).toEqual([
+      `kubectl -n n port-forward svc/p-${forwarded} &`,
+      "KEY=$(kubectl -n n get secret p-api-keys -o jsonpath='{.data.root-key}' | base64 -d)",
+      `curl -H "Authorization: Bearer $KEY" ${call}`,
+    ]);
+    expect(lines.join('\n')).not.toContain('WARNING');
+  });
+
+  test('of the suite begins with the limiter where there is no store', async () => {
+    const lines = (await notes('charts/plinth', { values: { kv: { enabled: false } } })).trim().split('\n');
+    expect(lines[0]).toBe('kubectl -n default port-forward svc/r-ratelimit 7402:7402 &');
+  });
 
   test('warns of every value that is less safe than the default', async () => {
     const values = {
@@ -428,6 +541,7 @@ given('NOTES.txt', () => {
       ['kv', 'global.apiKeys.enabled'],
       ['kv', 'persistence.enabled'],
       ['kv', 'securityContext.readOnlyRootFilesystem'],
+      ['ratelimit', 'global.apiKeys.enabled'],
       ['nats', 'jetstream.syncInterval'],
       ['nats', 'persistence.enabled'],
       ['valkey', 'persistence.enabled'],
@@ -437,6 +551,8 @@ given('NOTES.txt', () => {
       values: { ingress: { enabled: true, hosts: ['a'] }, service: { type: 'NodePort' } },
     });
     expect(plain.match(/plain text/g)).toHaveLength(2);
+    const door = await notes('charts/ratelimit', { values: { service: { type: 'NodePort' } } });
+    expect(door).toMatch(/WARNING ratelimit: .*the port rls, where callers are asked for no key/);
   });
 });
 
@@ -471,9 +587,9 @@ function restrictedFaults(object: KubeObject): string[] {
   return [...ofPod, ...ofContainers].filter((fault) => fault !== '');
 }
 
-async function environmentOf(chart: string, rendering: Rendering): Promise<Record<string, unknown>> {
+async function environmentOf(chart: string, rendering: Rendering, part = 'kv'): Promise<Record<string, unknown>> {
   const list = await objects(chart, rendering);
-  const set = list.find(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name === 'r-kv')!;
+  const set = list.find(({ kind, metadata }) => /StatefulSet|Deployment/.test(kind) && metadata.name === `r-${part}`)!;
   const env: { name: string; value?: string; valueFrom?: unknown }[] = set.spec.template.spec.containers[0].env;
   return Object.fromEntries(env.map(({ name, value, valueFrom }) => [name, value ?? valueFrom]));
 }

@@ -7,7 +7,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const HAS_HELM = spawnSync('helm', ['version'], { encoding: 'utf8' }).status === 0;
 
 /** Charts that are installed, by their folders. */
-export const CHARTS = ['kv', 'nats', 'valkey', 'jaeger', 'plinth'].map((name) => `charts/${name}`);
+export const CHARTS = ['kv', 'ratelimit', 'nats', 'valkey', 'jaeger', 'plinth'].map((name) => `charts/${name}`);
 /** Made of what no chart of a service uses yet: a Deployment, autoscaling, Redis. */
 export const STATELESS = 'tests/charts/stateless';
 

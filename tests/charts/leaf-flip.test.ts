@@ -23,6 +23,8 @@ const ROUTE = { httpRoute: { enabled: true, parentRefs: [{ name: 'gateway' }] } 
 const POLICY = { networkPolicy: { enabled: true } };
 const SCALED = { autoscaling: { enabled: true } };
 const KEDA = { keda: { enabled: true, triggers: [{ type: 'cron', metadata: {} }] } };
+const BUS = { global: { nats: { url: 'nats://x:4222' } } };
+const REDIS = { settings: { backend: 'redis' }, global: { redis: { url: 'redis://x:6379' } } };
 const ON = (member: string) => ({ metrics: { [member]: { enabled: true } } });
 
 /** By the path of a leaf, or of what is above it; the longest wins, member by member. */
@@ -85,6 +87,22 @@ const FLIPS: Record<string, Flip> = {
 /** What only one chart has, or has in another way. */
 const OWN_FLIPS: Record<string, Record<string, Flip>> = {
   'charts/kv': { replicas: { to: 0 } },
+  'charts/ratelimit': {
+    // Pods that scale find each other over the bus.
+    autoscaling: { beside: { ...SCALED, ...BUS } },
+    'autoscaling.enabled': { beside: BUS },
+    replicas: { to: 2, beside: BUS },
+    pdb: { beside: { replicas: 2, pdb: { enabled: true }, ...BUS } },
+    'global.redis': { beside: REDIS },
+    'global.redis.url': { to: 'redis://y:6379' },
+    'ports.resp': { beside: { ports: { resp: { port: 7422 } } } },
+    'ports.resp.port': { to: 7423 },
+    'ports.rls.port': { to: null },
+    'ports.rls.nodePort': { to: 30_001 },
+    'ports.resp.nodePort': { to: 30_001 },
+    rules: { to: { 'a.yaml': 'domain: a' } },
+    'settings.backend': { to: 'redis', beside: { global: { redis: { url: 'redis://x:6379' } } } },
+  },
   'charts/nats': {
     replicas: { to: 3 },
     pdb: { beside: { replicas: 3, pdb: { enabled: true } } },
@@ -99,7 +117,7 @@ const OWN_FLIPS: Record<string, Record<string, Flip>> = {
   },
   'charts/plinth': {
     'global.nats.url': { to: 'nats://y:4222', beside: { global: { nats: { bundled: false, url: 'nats://x:4222' } } } },
-    'global.nats.bundled': { beside: { kv: { enabled: false } } },
+    'global.nats.bundled': { beside: { kv: { enabled: false }, ratelimit: { enabled: false } } },
     nats: { to: { maxPayload: '2MB' } },
     valkey: { to: { appendfsync: 'always' } },
     jaeger: { to: { args: [] } },
@@ -109,6 +127,7 @@ const OWN_FLIPS: Record<string, Record<string, Flip>> = {
 /** Read by another chart than the one whose values they are; flipped there. */
 const ELSEWHERE: Record<string, string[]> = {
   'charts/kv': ['global.bus.kv.publish', 'global.bus.kv.subscribe'],
+  'charts/ratelimit': ['global.bus.ratelimit.publish', 'global.bus.ratelimit.subscribe'],
   'charts/plinth': ['global.nats.bundled', 'global.redis.url'],
   [STATELESS]: [
     'global.bus.stateless.publish',

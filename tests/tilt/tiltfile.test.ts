@@ -24,7 +24,9 @@ if (missing.length > 0) console.log(`the Tiltfile: skipped, not on PATH: ${missi
 const withTilt = missing.length === 0 ? test : test.skip;
 
 withTilt('alone, Tilt runs every service, the engines they need, and Jaeger', async () => {
-  expect(await resources()).toEqual(expect.arrayContaining([...SERVICES, 'kv-smoke', 'kv-seed', 'nats', 'jaeger']));
+  expect(await resources()).toEqual(
+    expect.arrayContaining([...SERVICES, 'kv-smoke', 'kv-seed', 'ratelimit-smoke', 'nats', 'jaeger']),
+  );
 });
 
 withTilt('services can be chosen, and Jaeger left out', async () => {
@@ -34,7 +36,7 @@ withTilt('services can be chosen, and Jaeger left out', async () => {
 });
 
 withTilt('an unknown service is refused with the list', async () => {
-  await expect(resources('kvv')).rejects.toThrow('there is no service "kvv"; there are: kv');
+  await expect(resources('kvv')).rejects.toThrow('there is no service "kvv"; there are: kv, ratelimit');
 });
 
 /** What Tilt makes of the Tiltfile, in the context of a cluster that it never calls. */

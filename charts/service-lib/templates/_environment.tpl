@@ -1,6 +1,7 @@
 {{- /*
 The environment of a service. It is gathered in one map, so that no name comes twice (the API server refuses that under
-server-side apply), and written in order of name. Later ones win: what the chart knows, then `settings`, then `env`.
+server-side apply), and written in order of name. Later ones win: what the chart knows, then `settings`, then `env`. An
+empty setting says nothing: the chart, or the service, decides.
 */ -}}
 
 {{- /* shutdownDelayMs → KV_SHUTDOWN_DELAY_MS: (dict "root" . "property" "shutdownDelayMs"). */ -}}
@@ -25,14 +26,17 @@ server-side apply), and written in order of name. Later ones win: what the chart
 {{- if $root.Values.persistence }}
 {{- $_ := set $env (printf "%s_DATA_DIR" (include "plinth.prefix" $root)) "/data" }}
 {{- end }}
-{{- range $part := list "bus" "tracing" "keys" }}
+{{- $env = merge $env (.environment | default dict) }}
+{{- range $part := list "bus" "tracing" "keys" "ports" "rules" }}
 {{- $env = merge $env (include (printf "plinth.environment.%s" $part) $root | fromYaml) }}
 {{- end }}
 {{- if has "redis" (.engines | default list) }}
 {{- $env = merge $env (include "plinth.environment.redis" $root | fromYaml) }}
 {{- end }}
 {{- range $property, $value := $root.Values.settings }}
+{{- if ne (include "plinth.text" $value) "" }}
 {{- $_ := set $env (include "plinth.variable" (dict "root" $root "property" $property)) $value }}
+{{- end }}
 {{- end }}
 {{- include "plinth.env-list" (mergeOverwrite $env (deepCopy $root.Values.env)) }}
 {{- end }}

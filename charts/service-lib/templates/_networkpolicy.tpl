@@ -19,6 +19,9 @@ spec:
   ingress:
     - ports:
         - port: http
+        {{- range $name := include "plinth.ports.open" $root | fromYaml | keys | sortAlpha }}
+        - port: {{ $name }}
+        {{- end }}
       from:
         - podSelector: {}
         {{- with $policy.from }}

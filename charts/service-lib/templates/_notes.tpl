@@ -15,6 +15,9 @@ curl {{ .call | replace "%url%" (printf "http://127.0.0.1:%v" $port) }}
 
 {{- define "plinth.addresses" -}}
 - {{ .Chart.Name }} in the cluster: http://{{ include "plinth.fullname" . }}.{{ include "plinth.namespace" . }}:{{ .Values.service.port }}
+{{- range $name, $door := include "plinth.ports.open" . | fromYaml }}
+- {{ $.Chart.Name }}, {{ $name }}: {{ include "plinth.fullname" $ }}.{{ include "plinth.namespace" $ }}:{{ $door.port }}
+{{- end }}
 {{- if .Values.ingress.enabled }}{{ range .Values.ingress.hosts }}
 - {{ $.Chart.Name }} outside: http{{ empty $.Values.ingress.tls | ternary "" "s" }}://{{ . }}{{ $.Values.ingress.path }}
 {{- end }}{{ end }}
@@ -38,6 +41,9 @@ WARNING {{ $name }}: ingress.tls is empty, so keys travel in plain text unless T
 {{- if and (ne .Values.service.type "ClusterIP") .Values.global.apiKeys.enabled }}
 WARNING {{ $name }}: service.type={{ .Values.service.type }} leaves the cluster without TLS, so keys travel in plain text.
 {{- end }}
+{{- if ne .Values.service.type "ClusterIP" }}{{ range $door := include "plinth.ports.open" . | fromYaml | keys | sortAlpha }}
+WARNING {{ $name }}: service.type={{ $.Values.service.type }} leaves the cluster with the port {{ $door }}, where callers are asked for no key.
+{{- end }}{{ end }}
 {{- if not .Values.securityContext.readOnlyRootFilesystem }}
 WARNING {{ $name }}: securityContext.readOnlyRootFilesystem=false, so whoever gets in may change the program.
 {{- end }}

@@ -1,4 +1,4 @@
-{{- /* The pod of a service, for StatefulSet and Deployment alike: (dict "root" . "kind" "…" "engines" (list …)). */ -}}
+{{- /* The pod of a service, for StatefulSet and Deployment alike; takes what `plinth.service-chart` takes. */ -}}
 {{- define "plinth.pod" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
@@ -38,6 +38,7 @@ spec:
       ports:
         - name: http
           containerPort: {{ $values.service.port }}
+        {{- include "plinth.ports.container" $root | nindent 8 }}
       startupProbe:
         {{- include "plinth.probe" (dict "path" "/healthz" "probe" $values.probes.startup) | nindent 8 }}
       readinessProbe:
@@ -64,6 +65,7 @@ spec:
           mountPath: /data
         {{- end }}
         {{- include "plinth.api-keys.mount" $root | nindent 8 }}
+        {{- include "plinth.rules.mount" $root | nindent 8 }}
         {{- with $values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -76,6 +78,7 @@ spec:
         sizeLimit: 64Mi
     {{- include "plinth.data.volume" $root | nindent 4 }}
     {{- include "plinth.api-keys.volume" $root | nindent 4 }}
+    {{- include "plinth.rules.volume" $root | nindent 4 }}
     {{- with $values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -3,6 +3,7 @@ A whole service: every resource its values ask for, checks first. A service's ch
     {{ include "plinth.service-chart" (dict "root" . "kind" "StatefulSet") }}
 "kind" is StatefulSet for a service that keeps data, else Deployment. "engines" names what it needs besides the bus:
     (dict "root" . "kind" "Deployment" "engines" (list "redis"))
+"environment" are variables that the chart decides itself, and `settings` may decide otherwise.
 What a chart's values leave out (autoscaling of a store that runs once, say) is not rendered.
 */ -}}
 {{- define "plinth.service-chart" -}}
@@ -11,6 +12,7 @@ What a chart's values leave out (autoscaling of a store that runs once, say) is 
 {{- $documents := list
   (include "plinth.serviceaccount" $root)
   (ternary (include "plinth.api-keys" $root) "" $root.Chart.IsRoot)
+  (include "plinth.rules" $root)
   (include "plinth.service" $root)
   (include (ternary "plinth.statefulset" "plinth.deployment" (eq .kind "StatefulSet")) .)
   (include "plinth.pdb" $root)

@@ -21,6 +21,7 @@ spec:
       {{- with $service.nodePort }}
       nodePort: {{ . }}
       {{- end }}
+    {{- include "plinth.ports.service" . | nindent 4 }}
 {{- if .Values.persistence }}
 ---
 # Gives each pod a name of its own, also before it is ready.

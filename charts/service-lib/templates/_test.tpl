@@ -34,6 +34,10 @@ spec:
         {{- end }}
         - name: {{ include "plinth.prefix" . }}_URL
           value: http://{{ include "plinth.fullname" . }}:{{ .Values.service.port }}
+        {{- range $name, $door := include "plinth.ports.open" . | fromYaml }}
+        - name: {{ include "plinth.prefix" $ }}_{{ upper $name }}_ADDRESS
+          value: {{ include "plinth.fullname" $ }}:{{ $door.port }}
+        {{- end }}
       resources:
         {{- toYaml .Values.helmTest.resources | nindent 8 }}
       securityContext:

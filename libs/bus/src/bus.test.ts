@@ -360,6 +360,18 @@ test('a server with passwords takes those who know one, and refuses others at on
   expect(Date.now() - startedMs).toBeLessThan(2_000);
 });
 
+test('what the bus has no words for goes over its connection: bare messages, and JetStream', async () => {
+  const bus = await connectBus({ url: nats.url, name: 'borrower' });
+  bus.nats.subscribe('bare.double', {
+    callback: (_, message) => void message.respond(`${Number(message.string()) * 2}`),
+  });
+  expect((await bus.nats.request('bare.double', '21')).string()).toBe('42');
+  const { streams } = (await bus.nats.request('$JS.API.INFO', '')).json<{ streams: number }>();
+  expect(streams).toBeGreaterThanOrEqual(0);
+  await bus.close();
+  expect(bus.nats.isClosed()).toBe(true);
+});
+
 describe('events', () => {
   test('arrive in order, one at a time, and a throw does not stop them', async () => {
     const log = testLog();

@@ -1,4 +1,5 @@
 /** How services talk: requests to operations, and events. NATS behind it. README.md documents what goes on the wire. */
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { Operation, Reply, Served } from '@plinth/contracts';
 
 export { type ConnectBusOptions, connectBus } from './connect.ts';
@@ -51,6 +52,12 @@ export interface Bus {
   publish(subject: string, payload: Uint8Array | string, options?: PublishOptions): void;
   /** Calls `receive` for each event, one at a time in order; a throw is logged. Wildcards as NATS has them. */
   subscribe(subject: string, receive: (event: BusEvent) => void | Promise<void>): BusSubscription;
+  /**
+   * The connection itself, for what the bus has no words for: JetStream, KV, bare messages. The bus owns it: whoever
+   * borrows it leaves closing and draining to `close`. nats.js keeps what is published while the server is away, so
+   * ask `notReady` first.
+   */
+  readonly nats: NatsConnection;
   /** Undefined when connected, else why not. */
   notReady(): string | undefined;
   /** Resolves when everything published so far has reached the server. @throws Problem `unavailable` */

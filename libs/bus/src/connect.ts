@@ -124,6 +124,7 @@ function busOver(
     serve,
     publish: (subject, payload, options) => events.publish(subject, payload, options),
     subscribe: (subject, receive) => events.subscribe(subject, receive),
+    nats: connection,
     notReady: () => link.notReady(),
     async flush() {
       link.assertReady();

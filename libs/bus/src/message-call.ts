@@ -23,6 +23,8 @@ export class MessageCall implements Call {
   readonly deadlineMs: number;
   readonly id: string;
   readonly trace: unknown;
+  /** NATS does not say. */
+  readonly peer = undefined;
   readonly #headers: Arrival['headers'];
   #abort: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;

@@ -92,6 +92,7 @@ function operationObject(operation: Operation, schemas: SchemaWriter): Json {
     ...(parameters.length > 0 && { parameters }),
     ...(operation.body.kind !== 'none' && { requestBody: requestBody(operation.body, schemas) }),
     responses: { ...replies(operation.replies, schemas), ...problems(operation) },
+    ...(operation.open && { security: [] }),
     'x-plinth-path': operation.path,
     'x-plinth-subject': operation.streams ? undefined : operation.subject,
     'x-plinth-idempotent': operation.idempotent,

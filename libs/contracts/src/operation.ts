@@ -26,7 +26,13 @@ export type BodyContract =
   /** Raw bytes, read whole; longer ones are refused before they are read (`problem`, default `body_too_large`). */
   | { kind: 'bytes'; problem?: ProblemCode; description?: string }
   /** One JSON document, checked against `schema`. */
-  | { kind: 'json'; schema: z.ZodType; mediaTypes?: readonly string[] }
+  | {
+      kind: 'json';
+      schema: z.ZodType;
+      mediaTypes?: readonly string[];
+      /** The handler checks it; the schema is for the documents. For hot operations, and where a union says too little. */
+      isCheckedByHandler?: boolean;
+    }
   /** Handed to the handler chunk by chunk, with back-pressure. HTTP only. */
   | { kind: 'stream'; mediaType: string; description?: string };
 
@@ -65,13 +71,24 @@ export interface Operation<Query extends z.ZodObject = z.ZodObject, Body extends
   idempotent: boolean;
   /** A POST that changes nothing, so that a key for reading is enough. GET and HEAD need not say it. */
   readsOnly: boolean;
+  /** Answered without an API key: a page that asks for the key itself. */
+  open: boolean;
   /** Served in front of Express, on plain `node:http`. Only where a measurement asked for it. */
   hot: boolean;
   /** The answer has no end that is known beforehand (watch, export, NDJSON list). */
   streams: boolean;
 }
 
-type Defaulted = 'service' | 'subject' | 'headers' | 'problems' | 'idempotent' | 'readsOnly' | 'hot' | 'streams';
+type Defaulted =
+  | 'service'
+  | 'subject'
+  | 'headers'
+  | 'problems'
+  | 'idempotent'
+  | 'readsOnly'
+  | 'open'
+  | 'hot'
+  | 'streams';
 
 /** Problems that any operation may answer with. */
 export const PROBLEMS_OF_ALL = [
@@ -97,6 +114,7 @@ export function operationsOf(service: string) {
     problems: [],
     idempotent: spec.method !== 'POST' && spec.method !== 'PATCH',
     readsOnly: false,
+    open: false,
     hot: false,
     streams: false,
     ...spec,
@@ -127,6 +145,8 @@ export interface Call<Query = Record<string, unknown>, Body = unknown> {
   deadlineMs: number;
   /** The id of this request, for logs and `instance`. */
   id: string;
+  /** The address of who is connected, which may be a proxy; undefined over the bus. */
+  readonly peer: string | undefined;
   /** The active trace context (an OpenTelemetry `Context`), opaque here. Pass it on with what you
    * ask of others: it also carries the headers of a trace that is not recorded here. Undefined when there is none. */
   trace: unknown;

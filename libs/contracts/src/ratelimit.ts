@@ -139,7 +139,7 @@ export const checkLimits = operation({
   method: 'POST',
   path: '/v1/limits/check',
   query: dress,
-  body: { kind: 'json', schema: checks },
+  body: { kind: 'json', schema: checks, isCheckedByHandler: true },
   replies: [
     { status: 200, description: 'Decided.', mediaType: 'application/json', schema: answers, headers: LIMIT_HEADERS },
   ],
@@ -153,7 +153,7 @@ export const peek = operation({
   method: 'POST',
   path: '/v1/limits/peek',
   query: dress,
-  body: { kind: 'json', schema: checks },
+  body: { kind: 'json', schema: checks, isCheckedByHandler: true },
   replies: [
     {
       status: 200,
@@ -178,7 +178,7 @@ export const refund = operation({
   method: 'POST',
   path: '/v1/limits/refund',
   query: noQuery,
-  body: { kind: 'json', schema: check },
+  body: { kind: 'json', schema: check, isCheckedByHandler: true },
   replies: doneReply('Given back to so many limits.'),
   problems: ['limit_not_found'],
 });
@@ -189,7 +189,7 @@ export const reset = operation({
   method: 'POST',
   path: '/v1/limits/reset',
   query: noQuery,
-  body: { kind: 'json', schema: check },
+  body: { kind: 'json', schema: check, isCheckedByHandler: true },
   replies: doneReply('So many limits were reset.'),
   problems: ['limit_not_found'],
   idempotent: true,
@@ -201,7 +201,11 @@ export const block = operation({
   method: 'POST',
   path: '/v1/limits/block',
   query: noQuery,
-  body: { kind: 'json', schema: check.extend({ forMs: z.number().int().min(0).max(LIMITS.blockMsMax) }) },
+  body: {
+    kind: 'json',
+    schema: check.extend({ forMs: z.number().int().min(0).max(LIMITS.blockMsMax) }),
+    isCheckedByHandler: true,
+  },
   replies: doneReply('So many limits were blocked.'),
   problems: ['limit_not_found'],
   idempotent: true,
@@ -215,6 +219,7 @@ export const reportUse = operation({
   query: noQuery,
   body: {
     kind: 'json',
+    isCheckedByHandler: true,
     schema: z.union([z.strictObject({ reservation: z.string().min(1).max(65_536), cost: units }), check]),
   },
   replies: [{ status: 200, description: 'Counted.', mediaType: 'application/json', schema: checkAnswer }],
@@ -227,7 +232,7 @@ export const explain = operation({
   method: 'POST',
   path: '/v1/limits/explain',
   query: noQuery,
-  body: { kind: 'json', schema: check },
+  body: { kind: 'json', schema: check, isCheckedByHandler: true },
   replies: [
     { status: 200, description: 'The way through the rules.', mediaType: 'application/json', schema: z.unknown() },
   ],
@@ -252,7 +257,7 @@ export const acquire = operation({
   method: 'POST',
   path: '/v1/limits/acquire',
   query: noQuery,
-  body: { kind: 'json', schema: check },
+  body: { kind: 'json', schema: check, isCheckedByHandler: true },
   replies: [{ status: 200, description: 'Decided.', mediaType: 'application/json', schema: acquireAnswer }],
   problems: ['limit_not_found'],
 });
@@ -321,6 +326,7 @@ export const lease = operation({
   query: noQuery,
   body: {
     kind: 'json',
+    isCheckedByHandler: true,
     schema: z.strictObject({
       ...oneLimit,
       want: units.min(1),
@@ -338,7 +344,7 @@ export const giveBack = operation({
   method: 'POST',
   path: '/v1/limits/return',
   query: noQuery,
-  body: { kind: 'json', schema: z.strictObject({ ...oneLimit, units: units.min(1) }) },
+  body: { kind: 'json', schema: z.strictObject({ ...oneLimit, units: units.min(1) }), isCheckedByHandler: true },
   replies: doneReply('Given back.'),
   problems: ['limit_not_found'],
 });
@@ -500,6 +506,242 @@ export const checkRules = operation({
     },
   ],
   problems: ['invalid_rules'],
+  idempotent: true,
+  readsOnly: true,
+});
+
+// ---------------------------------------------------------------- what happens, and what would
+
+/** Bounds of looking on and of simulations. */
+export const WATCH_LIMITS = {
+  /** Decisions of one simulation: a second of work, in slices. */
+  simulatedMax: 200_000,
+  /** Requests that may be given one by one; more are described, or recorded. */
+  trafficMax: 10_000,
+  simulatedMsMax: 7 * 86_400_000,
+} as const;
+
+const count = z.number().int();
+/** Values of a key, as they are or as a print of them, by setting. */
+const shownEntries = z.array(z.object({ key: z.string(), value: z.string() }));
+
+export const topAnswer = z.object({
+  by: z.enum(['denied', 'hits']),
+  window: z.enum(['recent', 'start']),
+  /** Counted since then, milliseconds since 1970. */
+  sinceMs: z.number(),
+  total: count,
+  /** The most that a key has which is not listed. */
+  unlistedMax: count,
+  /** The true count is `count`, or up to `error` less. */
+  keys: z.array(z.object({ domain: z.string(), rule: z.string(), key: z.array(z.string()), count, error: count })),
+});
+export type TopAnswer = z.output<typeof topAnswer>;
+
+const topCount = z
+  .string()
+  .regex(/^\d{1,4}$/, 'a whole number')
+  .transform(Number)
+  .pipe(z.number().int().min(1).max(LIMITS.topMax));
+
+export const top = operation({
+  name: 'top',
+  summary: 'The keys that come most often or are denied most often, as this replica has seen them',
+  method: 'GET',
+  path: '/v1/limits/top',
+  query: z.strictObject({
+    by: z.enum(['denied', 'hits']).default('denied'),
+    window: z.enum(['recent', 'start']).default('recent').describe('The last one to two minutes, or since the start.'),
+    limit: topCount.optional().describe('How many, 100 unless told.'),
+  }),
+  body: { kind: 'none' },
+  replies: [{ status: 200, description: 'Most first.', mediaType: 'application/json', schema: topAnswer }],
+});
+
+export const ruleCounts = z.object({
+  domain: z.string(),
+  rule: z.string(),
+  allowed: count,
+  denied: count,
+  shadowDenied: count,
+  degraded: count,
+  /** Allowed, and less than a fifth was left. */
+  nearLimit: count,
+});
+export type RuleCounts = z.output<typeof ruleCounts>;
+
+/** The `data` of each kind of event of `events`. */
+export const events = {
+  /** First of all, without an id: everything since the start. */
+  totals: z.object({ atMs: z.number(), startedMs: z.number(), requests: z.unknown(), rules: z.array(ruleCounts) }),
+  /** Each second: what came in it. `more`: so many rules besides. */
+  counts: z.object({
+    atMs: z.number(),
+    requests: z.object({ allowed: count, denied: count, degraded: count, unmatched: count }),
+    rules: z.array(ruleCounts),
+    more: count.optional(),
+  }),
+  /** A denial; at most ten in a second are told. */
+  denied: z.object({
+    atMs: z.number(),
+    domain: z.string(),
+    rule: z.string(),
+    descriptor: shownEntries,
+    retryAfterMs: z.number().nullable(),
+    shadow: z.literal(true).optional(),
+  }),
+  rules: z.object({ atMs: z.number(), version: count, domains: z.array(z.string()) }),
+  backend: z.object({ atMs: z.number(), state: z.enum(['away', 'back']) }),
+  /** What came before is no longer kept, or was before a restart. */
+  gap: z.object({}),
+  /** The service stops: come again with the last id. */
+  end: z.object({}),
+} as const;
+
+export const watchEvents = operation({
+  name: 'events',
+  summary: 'What is decided here, each second, with some of the denials, as it happens',
+  method: 'GET',
+  path: '/v1/limits/events',
+  query: z.strictObject({ history: flag.optional().describe('First the last minutes, as far as they are kept.') }),
+  headers: [header('Last-Event-ID', 'Resume after this event.')],
+  body: { kind: 'none' },
+  replies: [
+    {
+      status: 200,
+      description: 'Server-sent events: totals, counts, denied, rules, backend, gap, end.',
+      mediaType: 'text/event-stream',
+    },
+  ],
+  streams: true,
+});
+
+const given = z.strictObject({
+  atMs: z.number().min(0).max(8.64e15),
+  domain,
+  descriptors: check.shape.descriptors.unwrap(),
+  cost: units.default(1),
+});
+
+/** Traffic that is described: so many requests a second, of so many keys. */
+export const syntheticTraffic = z.strictObject({
+  domain,
+  /** `{n}` in a value stands for the number of the key. */
+  descriptors: check.shape.descriptors.unwrap(),
+  cost: units.default(1),
+  ratePerSecond: z.number().positive().max(1_000_000),
+  durationMs: z.number().int().min(1).max(WATCH_LIMITS.simulatedMsMax),
+  /** `steady`: evenly; `random`: as independent callers come (Poisson); `bursts`: `burstSize` at once. */
+  pattern: z.enum(['steady', 'random', 'bursts']).default('random'),
+  burstSize: z.number().int().min(1).max(100_000).default(10),
+  keys: z.number().int().min(1).max(1_000_000).default(1),
+  /** `even`: all alike; `skewed`: the r-th key comes 1/r as often as the first. */
+  distribution: z.enum(['even', 'skewed']).default('even'),
+  seed: z.number().int().min(0).max(4_294_967_295).default(1),
+});
+export type SyntheticTraffic = z.output<typeof syntheticTraffic>;
+
+const traffic = z.union([z.literal('recorded'), z.array(given).min(1).max(WATCH_LIMITS.trafficMax), syntheticTraffic]);
+const rulesText = z.string().max(LIMITS.rulesBytesMax);
+
+const simulatedCounts = z.object({ allowed: count, denied: count, shadowDenied: count });
+const changed = z.object({ newlyDenied: count, newlyAllowed: count });
+const example = z.object({
+  atMs: z.number(),
+  domain: z.string(),
+  descriptors: z.array(shownEntries),
+  cost: z.number(),
+  allowed: z.boolean(),
+  /** The rules that denied it, of those that are asked about or of the present ones. */
+  rules: z.array(z.string()),
+  retryAfterMs: z.number().nullable().optional(),
+  presentAllowed: z.boolean().optional(),
+  reallyAllowed: z.boolean().optional(),
+});
+
+/**
+ * What rules make of traffic. They begin with nothing taken, so what really happened may differ in the beginning;
+ * the present rules, where they are compared, begin alike.
+ */
+export const simulation = z.object({
+  traffic: z.object({
+    source: z.enum(['recorded', 'given', 'synthetic']),
+    requests: count,
+    fromMs: z.number(),
+    untilMs: z.number(),
+  }),
+  requests: z.object({
+    allowed: count,
+    denied: count,
+    unmatched: count,
+    presentDenied: count.optional(),
+    reallyDenied: count.optional(),
+  }),
+  /** Against the present rules, and against what really happened. */
+  difference: z.object({ present: changed.optional(), real: changed.optional() }),
+  rules: z.array(
+    simulatedCounts.extend({
+      domain: z.string(),
+      rule: z.string(),
+      present: simulatedCounts.optional(),
+      reallyDenied: count.optional(),
+    }),
+  ),
+  timeline: z.object({
+    bucketMs: z.number(),
+    buckets: z.array(
+      z.object({
+        atMs: z.number(),
+        allowed: count,
+        denied: count,
+        presentDenied: count.optional(),
+        reallyDenied: count.optional(),
+      }),
+    ),
+  }),
+  /** The first that are denied, and the first that the present rules decide otherwise. */
+  examples: z.object({ denied: z.array(example), changed: z.array(example) }),
+  /** Limits of places and adaptive ones: how long work takes is not recorded. They allow everything here. */
+  notSimulated: z.array(z.string()),
+});
+export type Simulation = z.output<typeof simulation>;
+
+const simulationReply = {
+  status: 200,
+  description: 'What they make of it.',
+  mediaType: 'application/json',
+  schema: simulation,
+};
+
+export const simulate = operation({
+  name: 'simulate',
+  summary: 'What rules make of traffic that was recorded, is given or is described; nothing is taken',
+  method: 'POST',
+  path: '/v1/limits/simulate',
+  query: noQuery,
+  body: {
+    kind: 'json',
+    schema: z.strictObject({
+      /** A document of rules instead of the present one of its domain. Omitted: the present rules. */
+      rules: rulesText.optional(),
+      traffic,
+    }),
+  },
+  replies: [simulationReply],
+  problems: ['invalid_rules', 'unprocessable'],
+  idempotent: true,
+  readsOnly: true,
+});
+
+export const dryRun = operation({
+  name: 'dryRun',
+  summary: 'What a change of rules would have made of the last requests here',
+  method: 'POST',
+  path: '/v1/rules/dry-run',
+  query: noQuery,
+  body: { kind: 'json', schema: z.strictObject({ domain: z.string().regex(DOMAIN).optional(), rules: rulesText }) },
+  replies: [simulationReply],
+  problems: ['invalid_rules', 'unprocessable'],
   idempotent: true,
   readsOnly: true,
 });

@@ -29,7 +29,7 @@ export class EngineUnavailable extends Error {
     const list = reasons.map((reason) => `  - ${reason}`).join('\n');
     super(
       `${recipe.name} is not on this machine and could not be fetched. Tried, in order:\n${list}\n` +
-        `Install ${recipe.commands.join(' or ')} yourself, or set ${recipe.urlVariable} to a server that runs.`,
+        `Install ${recipe.commands.join(' or ')} yourself, or set ${recipe.urlVariable} to one that runs.`,
     );
     this.name = 'EngineUnavailable';
     this.reasons = reasons;

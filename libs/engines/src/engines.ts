@@ -5,7 +5,8 @@
  * `startNats`, `startRedis`, `startJaeger` run it on loopback. README.md lists the ways a binary is looked for, in order.
  */
 export { type AcquireOptions, EngineUnavailable } from './acquire.ts';
-export type { Engine, Progress } from './engine.ts';
+export { chromiumBrowser } from './chromium.ts';
+export type { Engine, EngineBinary, Progress } from './engine.ts';
 export {
   answersQueries,
   isJaeger,

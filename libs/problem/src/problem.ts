@@ -14,6 +14,9 @@ export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 export interface Issue {
   path: string;
   message: string;
+  /** In a document that people write, from 1. */
+  line?: number;
+  column?: number;
 }
 
 /** Members beside those of the RFC, in camelCase with their unit last: `{ limitBytes: 1048576 }`. */

@@ -2,7 +2,7 @@
 import type { Operation } from '@plinth/contracts';
 import { HttpMetrics } from './http/http-metrics.ts';
 import { HttpServer } from './http/http-server.ts';
-import { KeyGuard } from './http/key-guard.ts';
+import { KeyGuard, type KeyLimits } from './http/key-guard.ts';
 import { Route, Router } from './http/router.ts';
 import type { KeyRing } from './keys/key-ring.ts';
 import type { Kit, Service } from './kit.ts';
@@ -20,6 +20,8 @@ export interface HttpDoorOptions {
   settings: KitSettings;
   /** Undefined: whoever reaches the service may use it. */
   keys: KeyRing | undefined;
+  /** Of keys whose line names one. Undefined: there is no bus to ask the rate limiter. */
+  keyLimits: KeyLimits | undefined;
   state: { readonly isStopping: boolean };
   /** 0: any free one. */
   port: number;
@@ -34,11 +36,11 @@ export class HttpDoor {
   constructor(options: HttpDoorOptions) {
     this.#options = options;
     this.#httpMetrics = new HttpMetrics(options.kit.name);
-    const { kit, settings, keys, port } = options;
+    const { kit, settings, keys, keyLimits, port } = options;
     this.#server = new HttpServer(new Router([...this.#ownRoutes(), ...this.#standardRoutes()]), {
       ...settings,
       port,
-      keyGuard: keys && new KeyGuard(keys),
+      keyGuard: keys && new KeyGuard(keys, keyLimits),
       // A fifth of the time is left for what comes behind: bus, store, traces.
       stopPatienceMs: Math.max(0, settings.shutdownTimeoutMs * 0.8 - settings.shutdownDelayMs),
       log: kit.log,

@@ -78,7 +78,7 @@ export const setting = {
   },
 
   /** One of some words. */
-  enum<const W extends string, D extends W | undefined = undefined>(
+  enum<const W extends string, const D extends NoInfer<W> | undefined = undefined>(
     told: Told<D> & { words: readonly W[] },
   ): Setting<W | D> {
     return of('enum', told, `one of ${told.words.join(', ')}`, (text) => told.words.find((word) => word === text));

@@ -98,6 +98,7 @@ async function begin<Config>(beginning: Beginning<Config>): Promise<RunningServi
   );
   const keys = await openKeys(beginning);
   const bus = options.kit?.bus ?? (await connect(beginning));
+  const keyLimits = keys && (await openKeyLimits(beginning, keys, bus));
   const kit: Kit = { now: Date.now, random: Math.random, ...options.kit, name, log, bus };
   const service = await life.step(
     'service',
@@ -106,7 +107,7 @@ async function begin<Config>(beginning: Beginning<Config>): Promise<RunningServi
   );
   const state = { isStopping: false };
   const listenPort = options.port ?? settings.port;
-  const door = new HttpDoor({ version: VERSION, kit, service, settings, keys, state, port: listenPort });
+  const door = new HttpDoor({ version: VERSION, kit, service, settings, keys, keyLimits, state, port: listenPort });
   if (bus) {
     const served = service.operations.filter(({ operation }) => !operation.streams);
     await life.step(
@@ -152,6 +153,24 @@ async function openKeys<Config>({ definition, settings, log, life }: Beginning<C
     'API keys',
     () => KeyRing.open({ service: definition.name, files, log }),
     (ring) => ring.close(),
+  );
+}
+
+/**
+ * What asks the rate limiter about keys that are limited. Loaded when the files name a limit at the start; a service
+ * whose first limited key comes later limits it after its next start.
+ */
+async function openKeyLimits<Config>({ log, life }: Beginning<Config>, keys: KeyRing, bus: Bus | undefined) {
+  if (!keys.hasLimits) return undefined;
+  if (bus === undefined) {
+    log.warn('keys are not limited: the rate limiter is asked over the bus, and there is none (NATS_URL)');
+    return undefined;
+  }
+  const { serviceGuard } = await import('@plinth/rate-limit/service-guard');
+  return life.step(
+    'key limits',
+    () => serviceGuard({ bus, log }),
+    (guard) => guard.close(),
   );
 }
 

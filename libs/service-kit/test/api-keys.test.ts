@@ -325,7 +325,7 @@ describe('a service', () => {
     const fault = await start.catch((error) => error);
     expect(fault).toBeInstanceOf(ConfigFault);
     expect(fault.faults).toEqual([
-      `API_KEYS_FILE is "${keysFile}": line 1: it must be <name> <sha256 of the key, hex> <scope>[,<scope>…]`,
+      `API_KEYS_FILE is "${keysFile}": line 1: it must be <name> <sha256 of the key, hex> <scope>[,<scope>…] [limit=<rule>]`,
     ]);
     expect(isBuilt).toBe(false);
   });

@@ -27,7 +27,13 @@ const REGISTRY = `localhost:${REGISTRY_PORT}`;
 const REGISTRY_CONFIG = `/etc/containerd/certs.d/${REGISTRY}`;
 
 /** Where services and engines answer on this machine: the ports of k8s/kind.yaml. */
-const ADDRESSES = { kv: 'http://localhost:7401', Jaeger: 'http://localhost:16686', NATS: 'nats://localhost:4222' };
+const ADDRESSES = {
+  kv: 'http://localhost:7401',
+  ratelimit: 'http://localhost:7402',
+  RLS: 'grpc://localhost:7412',
+  Jaeger: 'http://localhost:16686',
+  NATS: 'nats://localhost:4222',
+};
 
 const words = (text: string): string[] => text.split(' ');
 
@@ -113,7 +119,7 @@ export function planRelease(digests: Record<string, string>): Step {
 export function firstSteps(): string[] {
   const key = `kubectl --context ${CONTEXT} -n ${NAMESPACE} get secret plinth-api-keys -o jsonpath={.data.root-key} | base64 -d`;
   return [
-    ...Object.entries(ADDRESSES).map(([name, url]) => `${name.padEnd(8)}${url}`),
+    ...Object.entries(ADDRESSES).map(([name, url]) => `${name.padEnd(11)}${url}`),
     '',
     'Try:',
     `  KEY=$(${key})`,

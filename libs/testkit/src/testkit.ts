@@ -4,6 +4,7 @@
  * Nothing here is a mock. What a test starts through this lib is stopped after its file, even if the test forgot.
  */
 export { freePort } from '@plinth/engines';
+export { type ChromiumLaunch, chromiumLaunch } from './chromium.ts';
 export { eventually } from './eventually.ts';
 export { ManualClock } from './manual-clock.ts';
 export { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';

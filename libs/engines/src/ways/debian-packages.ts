@@ -85,12 +85,26 @@ async function unpack({ apt, stagingDir }: { apt: Apt; stagingDir: string }): Pr
   await rm(join(stagingDir, 'apt'), { recursive: true, force: true });
 }
 
-/** Folders with shared libraries, relative to the unpacked root: `usr/lib/x86_64-linux-gnu` and the like. */
+/**
+ * Folders with shared libraries, relative to the unpacked root: `usr/lib/x86_64-linux-gnu` and the like, and those
+ * right below, where packages put what only their own libraries need and name by an absolute path.
+ */
 async function libraryFolders(root: string): Promise<string[]> {
   const folders: string[] = [];
   for (const parent of ['usr/lib', 'lib']) {
     const names = await readdir(join(root, parent)).catch(() => []);
-    folders.push(...names.filter((name) => name.includes('-linux-')).map((name) => join(parent, name)));
+    for (const name of names.filter((each) => each.includes('-linux-'))) {
+      const folder = join(parent, name);
+      folders.push(folder);
+      for (const below of await readdir(join(root, folder), { withFileTypes: true })) {
+        if (below.isDirectory() && (await holdsLibraries(join(root, folder, below.name)))) {
+          folders.push(join(folder, below.name));
+        }
+      }
+    }
   }
   return folders;
 }
+
+const holdsLibraries = async (folder: string): Promise<boolean> =>
+  (await readdir(folder)).some((name) => /^lib.*\.so(\.|$)/.test(name));

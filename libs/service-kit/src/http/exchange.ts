@@ -59,6 +59,10 @@ export class Exchange implements Call {
     return Array.isArray(value) ? value.join(', ') : value;
   }
 
+  get peer(): string | undefined {
+    return this.#req.socket.remoteAddress;
+  }
+
   headersWith(prefix: string): [string, string][] {
     const found: [string, string][] = [];
     for (const name in this.#req.headers) {
@@ -87,6 +91,18 @@ export class Exchange implements Call {
       const refusal = this.#refusal(path);
       if (refusal !== undefined) throw refusal;
       this.#admit();
+      const limited = this.#limited();
+      if (limited instanceof Promise) limited.then((late) => this.#goOn(late, found, search));
+      else this.#goOn(limited, found, search);
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+  }
+
+  /** Whoever asks has a key that may do this, and now it is known whether it came too often. */
+  #goOn(limited: Problem | undefined, found: Found, search: string): void {
+    try {
+      if (limited !== undefined) throw limited;
       this.params = found.route.paramsOf(found.captured);
       this.query = found.route.query.read(search);
       this.#readDeadline();
@@ -94,6 +110,11 @@ export class Exchange implements Call {
     } catch (thrown) {
       this.#fail(thrown);
     }
+  }
+
+  #limited(): Problem | undefined | Promise<Problem | undefined> {
+    const { keyGuard } = this.#floor;
+    return keyGuard === undefined || this.#route.isVital ? undefined : keyGuard.limit(this.#req.headers);
   }
 
   #beginTrace(path: string): void {
@@ -106,8 +127,9 @@ export class Exchange implements Call {
   /** What everybody may ask at any time is open; of the rest nothing is read before its key is known. */
   #refusal(path: string): Problem | undefined {
     const { keyGuard } = this.#floor;
-    if (keyGuard === undefined || this.#route.isVital) return undefined;
-    return keyGuard.refusal(this.#req.headers, this.#route.operation, path);
+    const { isVital, operation } = this.#route;
+    if (keyGuard === undefined || isVital || operation.open) return undefined;
+    return keyGuard.refusal(this.#req.headers, operation, path);
   }
 
   #admit(): void {

@@ -14,11 +14,19 @@ import { accessOf } from '../keys/scope.ts';
 const CHALLENGE = { headers: { 'www-authenticate': 'Bearer realm="plinth"' } };
 const BEARER = 'Bearer ';
 
+/** Says whether a key has been used too often; undefined: it may be used. */
+export interface KeyLimits {
+  refusal(call: { keyId: string; limitName: string }): Problem | undefined | Promise<Problem | undefined>;
+}
+
 export class KeyGuard {
   readonly #ring: KeyRing;
+  readonly #limits: KeyLimits | undefined;
 
-  constructor(ring: KeyRing) {
+  /** @param limits - Omitted: no key is limited, whatever its line says. */
+  constructor(ring: KeyRing, limits?: KeyLimits) {
     this.#ring = ring;
+    this.#limits = limits;
   }
 
   /**
@@ -33,6 +41,17 @@ export class KeyGuard {
     if (grant === undefined) return unauthenticated('the API key is not known here; it may have been replaced');
     const access = accessOf(operation);
     return grant.allows(access, path) ? undefined : forbidden(grant.name, `${this.#ring.service}:${access}`, operation);
+  }
+
+  /**
+   * Why a request that may be served must wait: its key is limited, and has been used too often. Counts as a use. Cost
+   * for a key without a limit: 0.1 µs; with one and units at hand 0.5 µs, else a request over the bus.
+   */
+  limit(headers: IncomingHttpHeaders): Problem | undefined | Promise<Problem | undefined> {
+    if (this.#limits === undefined) return undefined;
+    const grant = this.#ring.grantOf(keyOf(headers) ?? '');
+    if (grant?.limitName === undefined) return undefined;
+    return this.#limits.refusal({ keyId: grant.name, limitName: grant.limitName });
   }
 
   /** Calls `listener` whenever the keys have changed. */

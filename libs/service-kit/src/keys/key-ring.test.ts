@@ -80,7 +80,7 @@ describe('at the start', () => {
 
   test('all that is wrong is told at once, with variable, file and line', async () => {
     expect(await faultsOf({ root: 'short', keys: `${lineOf('ann')}eve\n` })).toEqual([
-      'API_KEYS_FILE is "…/api-keys": line 2: it must be <name> <sha256 of the key, hex> <scope>[,<scope>…]',
+      'API_KEYS_FILE is "…/api-keys": line 2: it must be <name> <sha256 of the key, hex> <scope>[,<scope>…] [limit=<rule>]',
       'API_ROOT_KEY_FILE is "…/root-key": the key is 5 characters long; it must be 20 to 256 printable ASCII characters without a space',
     ]);
   });

@@ -66,6 +66,11 @@ export class KeyRing {
     return this.#byHash.size;
   }
 
+  /** Whether any key is limited. */
+  get hasLimits(): boolean {
+    return [...this.#byHash.values()].some(({ limitName }) => limitName !== undefined);
+  }
+
   /** What the bearer of a key may do; undefined when nobody knows the key. Cost: 0.1 µs; 1 µs the first time, and for a key that is unknown. */
   grantOf(key: string): Grant | undefined {
     return this.#byKey.get(key) ?? this.#meet(key);
@@ -105,8 +110,12 @@ export class KeyRing {
 
   #fill(): void {
     const entries = this.#files.flatMap((file) => file.entries);
-    this.#byHash = new Map(entries.map(({ name, hash, scopes }) => [hash, new Grant(name, scopes, this.service)]));
+    this.#byHash = new Map(entries.map((entry) => [entry.hash, this.#grant(entry)]));
     this.#byKey = new Map();
+  }
+
+  #grant({ name, scopes, limitName }: KeyEntry): Grant {
+    return new Grant(name, scopes, this.service, limitName);
   }
 
   #meet(key: string): Grant | undefined {

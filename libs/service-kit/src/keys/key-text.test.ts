@@ -20,6 +20,11 @@ describe('lines of keys', () => {
     ]);
   });
 
+  test('may name the limit that holds for the key', () => {
+    const { entries } = parseKeyLines(`ann ${HASH} kv:read limit=partner\nbob ${OTHER} *`);
+    expect(entries.map(({ limitName }) => limitName)).toEqual(['partner', undefined]);
+  });
+
   test('of an empty file are none, and that is in order', () => {
     expect(parseKeyLines('# nobody yet\n')).toEqual({ entries: [], faults: [] });
   });
@@ -27,7 +32,9 @@ describe('lines of keys', () => {
   test.each([
     ['plk_a-key-where-a-line-belongs', 'it must be <name> <sha256'],
     [`ann ${HASH}`, 'it must be <name> <sha256'],
-    [`ann ${HASH} kv:read, kv:write`, 'it must be <name> <sha256'],
+    [`ann ${HASH} kv:read, kv:write`, 'scope 2 of 2 must be'],
+    [`ann ${HASH} kv:read limit=`, 'what follows the scopes must be limit='],
+    [`ann ${HASH} kv:read limit=a b`, 'it must be <name> <sha256'],
     [`-ann ${HASH} *`, 'the name must be 1 to 64'],
     [`${'a'.repeat(65)} ${HASH} *`, 'the name must be 1 to 64'],
     [`ann ${HASH.slice(1)} *`, 'the hash must be 64 hex digits'],

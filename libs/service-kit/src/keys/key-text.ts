@@ -4,8 +4,8 @@
  * The file of the root key holds the key. The other file holds a line a key, of which only the hash is kept, since a
  * backup or a listing of it must open nothing:
  *
- *     # name  sha256 of the key  scopes
- *     ann     9f86d0…0f00a08     kv:read,kv:write:/v1/kv/ann
+ *     # name  sha256 of the key  scopes                       limit, if any
+ *     ann     9f86d0…0f00a08     kv:read,kv:write:/v1/kv/ann  limit=partner
  *
  * A fault names the line and never quotes it: a key may have been put where its hash belongs. The hash needs no salt and
  * no slowness, which protect passwords that people think up: 32 random bytes are not guessed.
@@ -18,6 +18,8 @@ export const KEY_CHARS_MAX = 256;
 /** The shortest root key: 20 random letters and digits are 119 bits. */
 const KEY_CHARS_MIN = 20;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const LINE_FORM = '<name> <sha256 of the key, hex> <scope>[,<scope>…] [limit=<rule>]';
+const LIMIT = /^limit=([!-~]{1,256})$/;
 const ROOT: Omit<KeyEntry, 'hash'> = { name: 'root', scopes: [parseScope('*')!] };
 
 export interface KeyEntry {
@@ -26,6 +28,8 @@ export interface KeyEntry {
   /** SHA-256 of the key, in lower-case hex. */
   hash: string;
   scopes: readonly Scope[];
+  /** The rule, in the domain `api-keys` of the rate limiter, that says how often the key may be used. */
+  limitName?: string | undefined;
 }
 
 /** What a text says, and what is wrong with it. With faults, nothing of it counts. */
@@ -75,14 +79,17 @@ export function parseKeyLines(text: string): KeyText {
 
 /** The entry of one line, or what is wrong with it. */
 export function parseKeyLine(line: string): KeyEntry | string {
-  const [name = '', hashText = '', scopesText = '', ...more] = line.split(/\s+/);
-  if (scopesText === '' || more.length > 0) return 'it must be <name> <sha256 of the key, hex> <scope>[,<scope>…]';
+  const [name = '', hashText = '', scopesText = '', limitText, ...more] = line.split(/\s+/);
+  if (scopesText === '' || more.length > 0) return `it must be ${LINE_FORM}`;
   if (!NAME.test(name)) return 'the name must be 1 to 64 letters, digits, . _ -, the first a letter or a digit';
   if (!/^[0-9a-fA-F]{64}$/.test(hashText)) return 'the hash must be 64 hex digits, the SHA-256 of the key';
   const scopes = scopesText.split(',').map(parseScope);
   const wrong = scopes.indexOf(undefined);
   if (wrong >= 0) return `scope ${wrong + 1} of ${scopes.length} must be ${SCOPE_FORM}`;
-  return { name, hash: hashText.toLowerCase(), scopes: scopes as Scope[] };
+  const limitName = limitText === undefined ? undefined : LIMIT.exec(limitText)?.[1];
+  if (limitText !== undefined && limitName === undefined)
+    return 'what follows the scopes must be limit=<name of a rule>';
+  return { name, hash: hashText.toLowerCase(), scopes: scopes as Scope[], limitName };
 }
 
 function repetition({ name, hash: hashText }: KeyEntry, lineOf: ReadonlyMap<string, number>): string | undefined {

@@ -42,10 +42,13 @@ export function accessOf({ method, readsOnly }: Operation): Access {
 /** What the bearer of one key may do in one service. */
 export class Grant {
   readonly name: string;
+  /** How often it may be used: a rule of the rate limiter. */
+  readonly limitName: string | undefined;
   readonly #scopes: readonly Scope[];
 
-  constructor(name: string, scopes: readonly Scope[], service: string) {
+  constructor(name: string, scopes: readonly Scope[], service: string, limitName?: string) {
     this.name = name;
+    this.limitName = limitName;
     this.#scopes = scopes.filter((scope) => scope.service === '*' || scope.service === service);
   }
 

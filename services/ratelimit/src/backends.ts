@@ -1,0 +1,42 @@
+/** Which backend a configuration means, and how it is opened. What is not used is not loaded. */
+import type { LimiterClock } from '@plinth/limiter';
+import type { Kit } from '@plinth/service-kit';
+import type { RatelimitConfig } from './config.ts';
+import { newId } from './ids.ts';
+import type { Backend } from './store/backend.ts';
+
+/** @throws Error when the backend cannot be: `owners` without a bus, `redis` without an address. */
+export async function openBackend(config: RatelimitConfig, kit: Kit, clock: LimiterClock): Promise<Backend> {
+  if (config.backend === 'redis') return openRedis(config, kit);
+  return config.backend === 'owners' ? openOwners(config, kit, clock) : openMemory(config, clock);
+}
+
+async function openRedis(
+  { redisUrl, redisPassword, redisTimeoutMs }: RatelimitConfig,
+  { log, now }: Kit,
+): Promise<Backend> {
+  if (redisUrl === undefined) throw new Error('RATELIMIT_BACKEND=redis needs REDIS_URL: redis://host:6379');
+  const { RedisBackend } = await import('./store/redis-backend.ts');
+  return new RedisBackend({
+    url: redisUrl,
+    password: redisPassword,
+    commandTimeoutMs: redisTimeoutMs,
+    now,
+    onChange: (state) => log.info('Redis', { state }),
+  });
+}
+
+async function openOwners(
+  { ownerTimeoutMs, statesMax }: RatelimitConfig,
+  { bus, log }: Kit,
+  clock: LimiterClock,
+): Promise<Backend> {
+  if (bus === undefined) throw new Error('RATELIMIT_BACKEND=owners needs the bus: set NATS_URL');
+  const { openOwners: open } = await import('./store/owners-backend.ts');
+  return open({ nats: bus.nats, id: newId(), clock, callMs: ownerTimeoutMs, statesMax, log });
+}
+
+async function openMemory({ statesMax }: RatelimitConfig, clock: LimiterClock): Promise<Backend> {
+  const { MemoryBackend } = await import('./store/memory-backend.ts');
+  return new MemoryBackend({ clock, statesMax });
+}

@@ -1,0 +1,324 @@
+/**
+ * The limiter: what every door asks. A check goes through three rooms: `resolve` says which limits it meets, the
+ * backend (or a lease of it, or the fallback while it is away) decides, and here the verdict is put together.
+ *
+ * An answer that is at hand is no promise, so that a check on the embedded backend costs no microtask.
+ */
+import type { Charge, Decision, Outcome, Policy } from '@plinth/limiter';
+import { Problem } from '@plinth/problem';
+import { type Ask, type Backend, BackendAway } from '../store/backend.ts';
+import type { Breaker } from './breaker.ts';
+import type { Fallback } from './fallback.ts';
+import type { LeaseDesk } from './lease-desk.ts';
+import { isQuota, type Resolved, type ResolvedCheck, resolve, withQuota } from './resolve.ts';
+import type { OnError } from './rule.ts';
+import type { RuleBook } from './rule-book.ts';
+import type { Check, Limit, Verdict } from './verdict.ts';
+
+/** Told of every decision; must be cheap. */
+export interface LimitObserver {
+  decided(check: Check, verdict: Verdict, nowMs: number): void;
+}
+
+export interface EngineRooms {
+  /** The rules in force; replaced as a whole. */
+  rules: { readonly book: RuleBook };
+  backend: Backend;
+  breaker: Breaker;
+  fallback: Fallback;
+  desk: LeaseDesk;
+  observer: LimitObserver;
+  now: () => number;
+  /** No rule denies anybody; what would have been denied is told. */
+  shadowAll: boolean;
+  /** The backend went away, or is back. */
+  report: (state: 'away' | 'back', reason?: string) => void;
+}
+
+/** What is lent to a client. */
+export interface Loan {
+  readonly name: string;
+  readonly policy: Policy;
+  readonly units: number;
+  readonly remaining: number;
+  readonly retryAfterUs: number;
+  readonly resetUs: number;
+  readonly degraded: OnError | undefined;
+}
+
+interface Decided {
+  decision: Decision;
+  degraded: OnError | undefined;
+}
+
+const NO_OUTCOMES: Decided = { decision: { isAllowed: true, outcomes: [] }, degraded: undefined };
+
+/** Stands where an answer will be. */
+const ASKED: Decided = { decision: { isAllowed: false, outcomes: [] }, degraded: undefined };
+
+function fill(decided: Decided[], found: readonly Decided[]): Decided[] {
+  let next = 0;
+  for (let at = 0; at < decided.length; at++) if (decided[at] === ASKED) decided[at] = found[next++]!;
+  return decided;
+}
+
+export class Engine {
+  readonly #rooms: EngineRooms;
+
+  constructor(rooms: EngineRooms) {
+    this.#rooms = rooms;
+  }
+
+  get book(): RuleBook {
+    return this.#rooms.rules.book;
+  }
+
+  /**
+   * Decides checks in order. Never rejects for a limit that is reached or a backend that is away.
+   *
+   * @throws Problem `limit_not_found`, before anything of any of them is counted.
+   */
+  check(checks: readonly Check[]): Verdict[] | Promise<Verdict[]> {
+    const ready = checks.map((check) => this.resolve(check));
+    if (ready.some(({ quota }) => quota !== undefined)) return this.#checkQuotas(ready);
+    return this.#checkReady(ready);
+  }
+
+  #checkReady(ready: readonly ResolvedCheck[]): Verdict[] | Promise<Verdict[]> {
+    const decided = this.#decideAll(ready);
+    if (decided instanceof Promise) return decided.then((late) => this.#verdicts(ready, late));
+    return this.#verdicts(ready, decided);
+  }
+
+  /**
+   * Envoy's quota mode: rules so marked deny a request only when all of them are over. That takes a look before, so two
+   * requests at once may both find the last unit of a quota; each rule by itself still counts exactly.
+   */
+  async #checkQuotas(ready: readonly ResolvedCheck[]): Promise<Verdict[]> {
+    const known = ready.map(async (one) => {
+      if (one.quota === undefined) return one;
+      const quotas = one.subjects.filter((subject) => subject !== undefined && isQuota(subject));
+      const asks = quotas.map((subject) => ({ charges: [subject!.charge!], mode: 'look' }) as const);
+      const looks = await this.#ask(
+        asks,
+        asks.map(() => one),
+      );
+      return withQuota(
+        one,
+        looks.every(({ decision }) => !decision.isAllowed),
+      );
+    });
+    return this.#checkReady(await Promise.all(known));
+  }
+
+  resolve(check: Check): ResolvedCheck {
+    return resolve(this.book, check, this.#rooms);
+  }
+
+  // ------------------------------------------------------------ deciding
+
+  #decideAll(ready: readonly ResolvedCheck[]): Decided[] | Promise<Decided[]> {
+    const decided: Decided[] = [];
+    const asks: Ask[] = [];
+    const asked: ResolvedCheck[] = [];
+    // What is not known here is a hole for now; `fill` puts the backend's answers in.
+    for (let at = 0; at < ready.length; at++) {
+      const one = ready[at]!;
+      decided.push(NO_OUTCOMES);
+      if (one.charges.length === 0) continue;
+      const ask = askOf(one);
+      const known = this.#rooms.desk.decide(ask, one.subjects[0]?.rule);
+      if (known !== undefined) decided[at] = { decision: known, degraded: undefined };
+      else {
+        decided[at] = ASKED;
+        asks.push(ask);
+        asked.push(one);
+      }
+    }
+    if (asks.length === 0) return decided;
+    const found = this.#ask(asks, asked);
+    return found instanceof Promise ? found.then((late) => fill(decided, late)) : fill(decided, found);
+  }
+
+  #ask(asks: readonly Ask[], ready: readonly ResolvedCheck[]): Decided[] | Promise<Decided[]> {
+    const { backend, breaker } = this.#rooms;
+    if (!breaker.admits()) return this.#withoutBackend(asks, ready);
+    const askedAtUs = this.#rooms.desk.nowUs;
+    try {
+      const decisions = backend.decide(asks);
+      if (!(decisions instanceof Promise)) return this.#answered(decisions, asks, ready, askedAtUs);
+      return decisions.then(
+        (late) => this.#answered(late, asks, ready, askedAtUs),
+        (error: unknown) => this.#failed(error, asks, ready),
+      );
+    } catch (error) {
+      return this.#failed(error, asks, ready);
+    }
+  }
+
+  #answered(
+    decisions: readonly Decision[],
+    asks: readonly Ask[],
+    ready: readonly ResolvedCheck[],
+    askedAtUs: number,
+  ): Decided[] {
+    this.#succeeded();
+    return decisions.map((decision, at) => {
+      if (decision.isUndecided) return this.#decideWithout(asks[at]!, ready[at]!);
+      if (!decision.isAllowed) this.#rooms.desk.learn(asks[at]!, ready[at]!.subjects[0]?.rule, decision, askedAtUs);
+      return { decision, degraded: undefined };
+    });
+  }
+
+  /** @throws What is no outage: a bug must not look like one. */
+  #failed(error: unknown, asks: readonly Ask[], ready: readonly ResolvedCheck[]): Decided[] {
+    this.#noteFailure(error);
+    return this.#withoutBackend(asks, ready);
+  }
+
+  #withoutBackend(asks: readonly Ask[], ready: readonly ResolvedCheck[]): Decided[] {
+    return asks.map((ask, at) => this.#decideWithout(ask, ready[at]!));
+  }
+
+  #decideWithout(ask: Ask, { subjects }: ResolvedCheck): Decided {
+    const { fallback } = this.#rooms;
+    const way = fallback.wayFor(
+      subjects.filter((subject) => subject?.charge !== undefined).map((subject) => subject!.rule),
+    );
+    return { decision: fallback.decide(ask.charges, ask.mode, way), degraded: way };
+  }
+
+  #succeeded(): void {
+    const { breaker, report } = this.#rooms;
+    if (breaker.isOpen) report('back');
+    breaker.succeeded();
+  }
+
+  #noteFailure(error: unknown): void {
+    if (!(error instanceof BackendAway)) throw error;
+    if (this.#rooms.breaker.failed()) this.#rooms.report('away', error.message);
+  }
+
+  // ------------------------------------------------------------ verdicts
+
+  #verdicts(ready: readonly ResolvedCheck[], decided: readonly Decided[]): Verdict[] {
+    const nowMs = this.#rooms.now();
+    return ready.map((one, at) => {
+      const verdict = verdictOf(one, decided[at]!);
+      this.#rooms.observer.decided(one.check, verdict, nowMs);
+      return verdict;
+    });
+  }
+
+  // ------------------------------------------------------------ other wishes
+
+  /** Charges of a check, for what is done to states without deciding. @throws Problem `limit_not_found` */
+  chargesOf(check: Check): readonly Charge[] {
+    return this.resolve(check).charges;
+  }
+
+  /** @returns How many limits it went to. @throws Problem `unavailable` */
+  give(check: Check): number | Promise<number> {
+    const charges = this.chargesOf(check);
+    return this.#done(charges.length, () => this.#rooms.backend.give(charges));
+  }
+
+  reset(check: Check): number | Promise<number> {
+    const charges = this.chargesOf(check);
+    this.#rooms.desk.forget(charges);
+    return this.#done(charges.length, () => this.#rooms.backend.reset(charges));
+  }
+
+  block(check: Check, forMs: number): number | Promise<number> {
+    const charges = this.chargesOf(check);
+    this.#rooms.desk.forget(charges);
+    return this.#done(charges.length, () => this.#rooms.backend.block(charges, forMs));
+  }
+
+  /** Lends units of the one limit of a check. @throws Problem `limit_not_found`, `invalid_request`, `unavailable` */
+  lend(check: Check, want: number): Loan | Promise<Loan> {
+    const [subject] = this.resolve(check).subjects;
+    if (subject === undefined) throw new Problem('limit_not_found', 'no rule matches what is to be limited');
+    const { charge, name } = subject;
+    if (charge === undefined) {
+      throw new Problem('invalid_request', `limit ${name} has no units that could be lent`);
+    }
+    const share = subject.rule?.leaseShare || DEFAULT_LEASE_SHARE;
+    const loan = this.#attempt(() => this.#rooms.backend.grant(charge, want, share));
+    const finish = (grant: Awaited<typeof loan>): Loan => ({
+      name,
+      policy: charge.policy,
+      degraded: undefined,
+      ...grant,
+    });
+    return loan instanceof Promise ? loan.then(finish) : finish(loan);
+  }
+
+  #done(limits: number, work: () => void | Promise<void>): number | Promise<number> {
+    if (limits === 0) return 0;
+    const done = this.#attempt(work);
+    return done instanceof Promise ? done.then(() => limits) : limits;
+  }
+
+  /** Something that only the backend can do. @throws Problem `unavailable` when it is away. */
+  #attempt<T>(work: () => T | Promise<T>): T | Promise<T> {
+    if (!this.#rooms.breaker.admits()) throw away('it has not answered lately');
+    const refuse = (error: unknown): never => {
+      this.#noteFailure(error);
+      throw away((error as Error).message);
+    };
+    try {
+      const done = work();
+      if (!(done instanceof Promise)) return done;
+      return done.then((value) => {
+        this.#succeeded();
+        return value;
+      }, refuse);
+    } catch (error) {
+      return refuse(error);
+    }
+  }
+
+  /** As `#attempt`, for the rooms that hold places and settle reservations. */
+  readonly attempt = <T>(work: (backend: Backend) => T | Promise<T>): T | Promise<T> =>
+    this.#attempt(() => work(this.#rooms.backend));
+}
+
+/** Of limits whose rule says nothing: a twentieth of what is left. */
+const DEFAULT_LEASE_SHARE = 0.05;
+
+const away = (reason: string): Problem =>
+  new Problem('unavailable', `the backend of the limits is away: ${reason}`, { retryAfterMs: 1_000 });
+
+/** A request that a list denies takes nothing from the limits it meets besides. */
+export function askOf({ check, subjects, charges, quota }: ResolvedCheck): Ask {
+  const isListed = subjects.some((subject) => subject?.settled?.because === 'deny-list' && !subject.settled.isShadow);
+  const isDenied = isListed || quota === 'over';
+  return { charges, mode: isDenied && check.mode === 'take' ? 'look' : check.mode };
+}
+
+export function verdictOf({ check, subjects, quota }: ResolvedCheck, { decision, degraded }: Decided): Verdict {
+  let isAllowed = true;
+  let retryAfterUs = 0;
+  let delayUs = 0;
+  let charge = 0;
+  const limits: (Limit | undefined)[] = [];
+  for (const subject of subjects) {
+    const limit = subject && (subject.settled ?? limitOf(subject, decision.outcomes[charge++]!));
+    limits.push(limit);
+    if (limit === undefined || limit.isShadow) continue;
+    delayUs = Math.max(delayUs, limit.delayUs);
+    if (limit.isAllowed || check.mode === 'debit') continue;
+    if (quota === 'within' && isQuota(subject!)) continue;
+    isAllowed = false;
+    retryAfterUs = Math.max(retryAfterUs, limit.retryAfterUs);
+  }
+  return { isAllowed, limits, degraded, retryAfterUs, delayUs: isAllowed ? delayUs : 0 };
+}
+
+function limitOf({ rule, name, policy, key, charge }: Resolved, outcome: Outcome): Limit {
+  const { isAllowed, remaining, retryAfterUs, resetUs, delayUs, isBlocked } = outcome;
+  const because = isBlocked ? 'blocked' : undefined;
+  const isShadow = charge!.isShadow ?? false;
+  return { rule, name, policy, key, isAllowed, remaining, retryAfterUs, resetUs, delayUs, isShadow, because };
+}

@@ -1,0 +1,4 @@
+import { runService } from '@plinth/service-kit';
+import { ratelimitService } from './service.ts';
+
+await runService(ratelimitService);

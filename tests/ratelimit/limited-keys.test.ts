@@ -1,0 +1,80 @@
+/** The limiter guards the suite's own APIs: a key whose line names a limit is limited by it, in whatever service. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { kvService } from '@plinth/kv';
+import { ratelimitService } from '@plinth/ratelimit';
+import { type RunningService, startService } from '@plinth/service-kit';
+import { eventually, startTestNats, tempDir } from '@plinth/testkit';
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+const KEYS = { partner: 'plk_partner-0123456789abcdef', free: 'plk_free-0123456789abcdefghi' };
+const sha256 = (key: string) => createHash('sha256').update(key).digest('hex');
+
+const RULES = `
+domain: api-keys
+rules:
+  - {name: partner, match: {key: "*"}, limit: 5, window: 1h}
+`;
+
+async function startAll(): Promise<{ kv: RunningService; limiter: RunningService; nats: { stop(): Promise<void> } }> {
+  const nats = await startTestNats();
+  const dir = tempDir();
+  const keysFile = join(dir, 'keys');
+  writeFileSync(
+    keysFile,
+    [`partner ${sha256(KEYS.partner)} kv:* limit=partner`, `free ${sha256(KEYS.free)} kv:*`].join('\n'),
+  );
+  mkdirSync(join(dir, 'rules'));
+  writeFileSync(join(dir, 'rules', 'keys.yaml'), RULES);
+  const limiter = await startService(ratelimitService, {
+    port: 0,
+    env: {
+      NATS_URL: nats.url,
+      RATELIMIT_RULES_DIR: join(dir, 'rules'),
+      RATELIMIT_RLS_PORT: '0',
+      RATELIMIT_RESP_PORT: '0',
+    },
+    kit: { log: silent },
+  });
+  const kv = await startService(kvService, {
+    port: 0,
+    env: { NATS_URL: nats.url, KV_DATA_DIR: join(dir, 'kv'), API_KEYS_FILE: keysFile },
+    kit: { log: silent },
+  });
+  return { kv, limiter, nats };
+}
+
+test('a key is limited across requests, told why, and others are not; without the limiter it is let in', async () => {
+  const { kv, limiter, nats } = await startAll();
+  const put = (key: string) =>
+    fetch(`${kv.url}/v1/kv/demo/x`, { method: 'PUT', body: 'v', headers: { authorization: `Bearer ${key}` } });
+  try {
+    // The first decision of a cold process may take longer than the guard waits, and then the request is let in.
+    await put(KEYS.partner);
+    const body = JSON.stringify({ domain: 'api-keys', limit: 'partner', key: 'partner' });
+    await fetch(`${limiter.url}/v1/limits/reset`, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+
+    const statuses: number[] = [];
+    for (let round = 0; round < 7; round++) statuses.push((await put(KEYS.partner)).status);
+    expect(statuses).toEqual([204, 204, 204, 204, 204, 429, 429]);
+    const denied = await put(KEYS.partner);
+    expect(denied.headers.get('retry-after')).not.toBeNull();
+    expect(await denied.json()).toMatchObject({ code: 'rate_limited', 'violated-policies': ['partner'] });
+    expect((await put(KEYS.free)).ok).toBe(true);
+    // Health is asked by whoever restarts it: never limited.
+    expect((await fetch(`${kv.url}/healthz`)).status).toBe(200);
+
+    await limiter.stop();
+    await eventually(async () => expect((await put(KEYS.partner)).ok).toBe(true));
+  } finally {
+    await kv.stop();
+    await limiter.stop();
+    await nats.stop();
+  }
+});
