@@ -490,7 +490,12 @@ given('what cannot work is refused', () => {
       /needs Redis/,
     ],
     ['a backend that does not exist', 'charts/ratelimit', { settings: { backend: 'etcd' } }, /'memory', 'owners'/],
-    ['rules in a file that is not read', 'charts/ratelimit', { rules: { api: 'domain: api' } }, /propertyName 'api'.*yaml\|yml/s],
+    [
+      'rules in a file that is not read',
+      'charts/ratelimit',
+      { rules: { api: 'domain: api' } },
+      /propertyName 'api'.*yaml\|yml/s,
+    ],
     ['a door that the chart opens itself', 'charts/ratelimit', { settings: { rlsPort: 1 } }, /'rlsPort' not allowed/],
     ['an Ingress without a host', 'charts/kv', { ingress: { enabled: true } }, /ingress.hosts is empty/],
     ['a route without a Gateway', 'charts/kv', { httpRoute: { enabled: true } }, /httpRoute.parentRefs is empty/],

@@ -8,7 +8,7 @@ export const HAS_HELM = spawnSync('helm', ['version'], { encoding: 'utf8' }).sta
 
 /** Charts that are installed, by their folders. */
 export const CHARTS = ['kv', 'ratelimit', 'nats', 'valkey', 'jaeger', 'plinth'].map((name) => `charts/${name}`);
-/** Made of what no chart of a service uses yet: a Deployment, autoscaling, Redis. */
+/** Made of what no chart of a service uses yet: KEDA, Redis in any case. */
 export const STATELESS = 'tests/charts/stateless';
 
 export interface Rendering {

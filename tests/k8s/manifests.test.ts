@@ -16,6 +16,14 @@ const WAYS: Record<string, string[]> = {
   'an ingress': ['--set', 'kv.ingress.enabled=true,kv.ingress.hosts[0]=kv.example.com'],
   'a port on every node': ['--set', 'kv.service.type=NodePort,kv.service.nodePort=30499'],
   'network policies': ['--set', 'kv.networkPolicy.enabled=true,nats.networkPolicy.enabled=true'],
+  'limiters that scale, with all doors': [
+    '--set',
+    'ratelimit.autoscaling.enabled=true,ratelimit.pdb.enabled=true,ratelimit.ports.resp.port=7422',
+  ],
+  'limiters with rules in a policy of their own': [
+    '--set-json',
+    'ratelimit={"replicas":3,"rules":{"a.yaml":"domain: a"},"networkPolicy":{"enabled":true},"metrics":{"dashboard":{"enabled":true}}}',
+  ],
   'a dashboard and scrape annotations': [
     '--set',
     'kv.metrics.dashboard.enabled=true,kv.metrics.scrapeAnnotations=true',

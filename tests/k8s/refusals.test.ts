@@ -5,7 +5,7 @@ import { Release } from './release.ts';
 
 const NAMESPACE = 'plinth-refusals';
 /** Only the store and the bus, so that a test takes seconds. */
-const KV_ALONE = { 'global.redis.bundled': false, 'global.jaeger.bundled': false };
+const KV_ALONE = { 'global.redis.bundled': false, 'global.jaeger.bundled': false, 'ratelimit.enabled': false };
 const release = new Release('odd', NAMESPACE);
 
 beforeAll(async () => {

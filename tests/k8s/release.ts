@@ -7,11 +7,11 @@ export const CHART = fileURLToPath(new URL('../../charts/plinth', import.meta.ur
 const IMAGES = process.env.PLINTH_K8S_VALUES;
 const WAIT = ['--wait', '--timeout', '5m'];
 
-/** Values beside the defaults, as `--set` takes them. */
-export type Settings = Record<string, string | number | boolean>;
+/** Values beside the defaults, by their paths. */
+export type Settings = Record<string, string | number | boolean | object>;
 
 const settings = (set: Settings): string[] =>
-  Object.entries(set).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
+  Object.entries(set).flatMap(([name, value]) => ['--set-json', `${name}=${JSON.stringify(value)}`]);
 const images = (): string[] => (IMAGES === undefined ? [] : ['-f', IMAGES]);
 
 export class Release {

@@ -1,6 +1,7 @@
 /**
- * A service that has no data: more replicas under load, and who may call it. No chart of today's services scales, so this
- * runs the store, each replica with a folder of its own, under a chart made of the same library.
+ * A service whose replicas share nothing: more of them under load, and who may call it. No chart of today's services is
+ * one (those of the limiter share the keys out), so this runs the store, each replica with a folder of its own, under a
+ * chart made of the same library.
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';

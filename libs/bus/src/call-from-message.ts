@@ -59,11 +59,18 @@ function partsOf(params: string | undefined, payload: Uint8Array, names: Readonl
   // '{' begins every JSON object that is written in one line.
   const members = payload[0] === 0x7b ? objectIn(Buffer.from(payload).toString()) : undefined;
   if (members === undefined) return { named: {}, body: { bytes: payload } };
+  // Most requests are all body.
+  if (!hasAny(members, names)) return { named: {}, body: { members } };
   const entries = Object.entries(members);
   return {
     named: Object.fromEntries(entries.filter(([name]) => names.has(name))),
     body: { members: Object.fromEntries(entries.filter(([name]) => !names.has(name))) },
   };
+}
+
+function hasAny(members: Members, names: ReadonlySet<string>): boolean {
+  for (const name in members) if (names.has(name)) return true;
+  return false;
 }
 
 function objectIn(text: string): Members | undefined {

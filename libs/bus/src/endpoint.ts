@@ -7,6 +7,7 @@
  * may share a queue group although one of them offers more.
  */
 import { type Msg, type NatsConnection, nuid, type Subscription } from '@nats-io/transport-node';
+import type { Span } from '@opentelemetry/api';
 import type { Operation, Reply, Served } from '@plinth/contracts';
 import { type Problem, toProblem } from '@plinth/problem';
 import { consumerSpan, endSpan, forwarded, inContext, messagingAttributes } from '@plinth/telemetry';
@@ -14,6 +15,7 @@ import { type Answer, answerOf, problemAnswer } from './answer.ts';
 import type { BusEndpoint, BusLog, BusService } from './bus.ts';
 import { callReader } from './call-from-message.ts';
 import { answerDiscovery } from './discovery.ts';
+import { drained } from './drained.ts';
 import { EndpointStats } from './endpoint-stats.ts';
 import { InFlight } from './in-flight.ts';
 import { type Arrival, MessageCall } from './message-call.ts';
@@ -45,19 +47,17 @@ export async function openEndpoint(connection: NatsConnection, { service, operat
   });
   const subscriptions = [...offered.map((endpoint) => endpoint.subscribe()), ...discovery];
   await connection.flush();
-  let drained: Promise<void> | undefined;
+  let ended: Promise<void> | undefined;
   return {
     drain() {
-      drained ??= drain(subscriptions, inFlight);
-      return drained;
+      ended ??= drain(subscriptions, inFlight);
+      return ended;
     },
   };
 }
 
-/** The server answers the flush of a draining subscription last, so what it had sent us by then has been taken. */
 async function drain(subscriptions: readonly Subscription[], inFlight: InFlight): Promise<void> {
-  const open = subscriptions.filter((subscription) => !subscription.isClosed());
-  await Promise.allSettled(open.map((subscription) => subscription.drain()));
+  await drained(subscriptions);
   await inFlight.drain(DRAIN_MS_MAX);
 }
 
@@ -66,6 +66,17 @@ interface OperationPlan {
   service: BusService;
   inFlight: InFlight;
   log: BusLog | undefined;
+}
+
+/** A message on its way to its answer. */
+interface Taken {
+  readonly message: Msg;
+  readonly arrival: Arrival;
+  readonly startedMs: number;
+  /** Undefined: not traced. */
+  readonly span: Span | undefined;
+  /** Once it was read. */
+  call: MessageCall | undefined;
 }
 
 /** One operation on the bus: takes its messages, has them handled, answers. */
@@ -96,7 +107,7 @@ class OperationEndpoint {
     return this.#connection.subscribe(subject, {
       queue: this.#plan.service.name,
       callback: (error, message) => {
-        if (error === null) void this.#take(message);
+        if (error === null) this.#take(message);
         else this.#plan.log?.error('NATS refuses a subscription', { subject, error: error.message });
       },
     });
@@ -106,42 +117,63 @@ class OperationEndpoint {
     return this.#plan.served.operation;
   }
 
-  async #take(message: Msg): Promise<void> {
+  /** Takes one message. A handler that answers at once costs no promise. */
+  #take(message: Msg): void {
     const startedMs = performance.now();
     const headers = headersOf(message);
     const traced = consumerSpan(headers, this.#span.name, this.#span.attributes);
     const trace = traced?.context ?? forwarded(headers);
     const arrival = { headers, trace, receivedMs: Date.now(), id: headers[REQUEST_ID] ?? nuid.next() };
-    const error = await this.#answer(message, arrival, traced !== undefined);
-    this.#stats.note({ startedMs, error: error && { status: error.status, title: error.kind.title } });
-    endSpan(traced?.span, error);
-  }
-
-  /** Answers in any case. Resolves with the problem, if that was the answer. */
-  async #answer(message: Msg, arrival: Arrival, isTraced: boolean): Promise<Problem | undefined> {
+    const taken: Taken = { message, arrival, startedMs, span: traced?.span, call: undefined };
     try {
-      const reply = await this.#handle(message, arrival, isTraced);
-      this.#respond(message, answerOf(reply, this.#limitBytes, this.#operation.method === 'HEAD'));
-      return undefined;
+      const reply = this.#handle(taken);
+      if (!(reply instanceof Promise)) this.#answer(taken, reply);
+      else {
+        reply.then(
+          (late) => this.#answer(taken, late),
+          (thrown) => this.#fail(taken, thrown),
+        );
+      }
     } catch (thrown) {
-      const problem = toProblem(thrown);
-      if (problem.code === 'internal') this.#logBug(problem, arrival.id);
-      this.#respond(message, problemAnswer(problem, arrival.id));
-      return problem;
+      this.#fail(taken, thrown);
     }
   }
 
-  async #handle(message: Msg, arrival: Arrival, isTraced: boolean): Promise<Reply> {
+  #handle(taken: Taken): Reply | Promise<Reply> {
     const { inFlight, served } = this.#plan;
+    const { message, arrival, span } = taken;
     inFlight.assertRoom();
     const call = new MessageCall(this.#read({ headers: arrival.headers, payload: message.data }), arrival);
+    taken.call = call;
     inFlight.enter(call);
+    return span === undefined ? served.handle(call) : inContext(call.trace, () => served.handle(call));
+  }
+
+  #answer(taken: Taken, reply: Reply): void {
     try {
-      return await (isTraced ? inContext(call.trace, () => served.handle(call)) : served.handle(call));
-    } finally {
-      call.release();
-      inFlight.leave(call);
+      this.#respond(taken.message, answerOf(reply, this.#limitBytes, this.#operation.method === 'HEAD'));
+      this.#end(taken);
+    } catch (thrown) {
+      this.#fail(taken, thrown);
     }
+  }
+
+  /** Answers in any case. */
+  #fail(taken: Taken, thrown: unknown): void {
+    const problem = toProblem(thrown);
+    const { id } = taken.arrival;
+    if (problem.code === 'internal') this.#logBug(problem, id);
+    this.#respond(taken.message, problemAnswer(problem, id));
+    this.#end(taken, problem);
+  }
+
+  #end({ call, startedMs, span }: Taken, error?: Problem): void {
+    if (call !== undefined) {
+      call.release();
+      this.#plan.inFlight.leave(call);
+    }
+    this.#stats.note({ startedMs, error: error && { status: error.status, title: error.kind.title } });
+    endSpan(span, error);
   }
 
   /** A server that is away takes no answer; the caller's own deadline tells it so. */

@@ -11,6 +11,7 @@ import {
   type Traced,
 } from '@plinth/telemetry';
 import type { BusEvent, BusLog, BusSubscription, PublishOptions } from './bus.ts';
+import { drained } from './drained.ts';
 import type { Link } from './link.ts';
 import { assertFits } from './request.ts';
 import { headersOf, ownedBytes, wireHeaders } from './wire-headers.ts';
@@ -98,7 +99,7 @@ class EventQueue {
   }
 
   async stop(): Promise<void> {
-    if (!this.#subscription.isClosed()) await this.#subscription.drain().catch(() => {});
+    await drained([this.#subscription]);
     await this.#running;
   }
 

@@ -65,6 +65,12 @@ describe(`${SCHEDULES} random schedules, seed ${seed}`, () => {
   );
 });
 
+interface Lent {
+  readonly admissions: Admission[];
+  /** Processes that ever borrowed: those that stopped may have units on their way back. */
+  readonly holders: number;
+}
+
 interface World {
   readonly spec: PolicySpec;
   readonly share: number;
@@ -73,24 +79,41 @@ interface World {
 
 /**
  * Holders that borrow over a network that is slow and loses messages, on clocks that began anywhere; they crash, stop,
- * and are born again. All times are true ones but for what each process is told.
+ * and are born again. Load comes in spells from nothing to twelve times the limit, so that leases lie unspent while the
+ * bucket fills and are spent with it. All times are true ones but for what each process is told.
  */
-function borrowed({ spec, share, holders: count }: World, draw: (below: number) => number): Admission[] {
+function borrowed({ spec, share, holders: count }: World, draw: (below: number) => number): Lent {
   const clock = new ManualClock({ steady: draw(1e9) });
   const ledger = new Ledger({ clock, seed });
   const charge = { key: 'a', policy: policyOf(spec), cost: 1 };
   const terms: LeaseTerms = { policy: charge.policy, share, ttlUs: 20_000 + draw(200_000) };
   const admissions: Admission[] = [];
-  const born = () => ({ holder: new LeaseHolder(), offsetUs: draw(1e12), isAlive: true });
+  const born = () => ({ holder: new LeaseHolder(), offsetUs: draw(1e12) });
   const holders = Array.from({ length: count }, born);
+  let processes = count;
   const mail: { atUs: number; open: () => void }[] = [];
   const send = (open: () => void) => {
     if (draw(20) !== 0) mail.push({ atUs: clock.steady + 200 + draw(draw(10) === 0 ? 60_000 : 3_000), open });
   };
   const giveBack = (units: number, agoUs: number) => send(() => ledger.give([{ ...charge, cost: units, agoUs }]));
+  const borrow = ({ holder }: { holder: LeaseHolder }, want: number, here: () => number) => {
+    let isOver = false;
+    const once = (answer: () => void) => () => {
+      if (!isOver) answer();
+      isOver = true;
+    };
+    send(() => {
+      const grant = ledger.grant(charge, want, share);
+      send(once(() => holder.granted('a', grant, here())));
+    });
+    mail.push({ atUs: clock.steady + 50_000, open: once(() => holder.failed('a')) });
+  };
   const endUs = clock.steady + 3_000_000;
+  const evenUs = 1_000_000 / spec.limit;
+  let gapUs = evenUs;
   while (clock.steady < endUs) {
-    clock.passUs(draw(300));
+    if (draw(Math.ceil(60_000 / gapUs)) === 0) gapUs = evenUs / [0.05, 0.5, 0.9, 4, 12][draw(5)]!;
+    clock.passUs(draw(Math.ceil(gapUs * 2)));
     const due = mail.filter(({ atUs }) => atUs <= clock.steady);
     for (const letter of due) {
       mail.splice(mail.indexOf(letter), 1);
@@ -101,27 +124,25 @@ function borrowed({ spec, share, holders: count }: World, draw: (below: number) 
     const here = () => clock.steady + one.offsetUs;
     const verdict = one.holder.take('a', 1, here());
     if (verdict === 'yes' || verdict === 'low') admissions.push({ atUs: clock.steady, units: 1 });
-    if (verdict === 'ask' && ledger.decideOne(charge, 'take').isAllowed)
-      admissions.push({ atUs: clock.steady, units: 1 });
-    const want = verdict === 'ask' || verdict === 'low' ? one.holder.want('a', terms, here()) : 0;
-    if (want > 0) {
-      send(() => {
-        const grant = ledger.grant(charge, want, share);
-        send(() => one.isAlive && one.holder.granted('a', grant, here()));
-      });
+    if (verdict === 'ask') {
+      const outcome = ledger.decideOne(charge, 'take');
+      if (outcome.isAllowed) admissions.push({ atUs: clock.steady, units: 1 });
+      else one.holder.denied('a', terms, 1, outcome, here());
     }
+    const want = verdict === 'ask' || verdict === 'low' ? one.holder.want('a', terms, here()) : 0;
+    if (want > 0) borrow(one, want, here);
     if (draw(50) === 0) for (const { units, agoUs } of one.holder.returns(here())) giveBack(units, agoUs);
-    if (draw(400) === 0) one.holder.failed('never asked');
     if (draw(4_000) !== 0) continue;
     if (draw(2) === 0) for (const { units, agoUs } of one.holder.drain(here())) giveBack(units, agoUs);
-    one.isAlive = false;
     holders[at] = born();
+    processes++;
   }
-  return admissions;
+  return { admissions, holders: processes };
 }
 
 describe(`leases under crashes, losses and clocks apart, seed ${seed}`, () => {
   const rounds = isLong ? 300 : 6;
+  const law = ({ burst, limit }: { burst: number; limit: number }) => ({ burst, perUs: limit / 1_000_000 });
 
   test.each([
     [1_000, 100, 0.02],
@@ -129,19 +150,23 @@ describe(`leases under crashes, losses and clocks apart, seed ${seed}`, () => {
     [20_000, 2_000, 0.05],
     [50, 5, 0.1],
   ])(
-    '%d a second, burst %d, share %d: no interval passes the law by more than 8 holders can have',
+    '%d a second, burst %d, share %d: never over the law by more than its holders may have',
     (limit, burst, share) => {
       const draw = drawer(seed);
-      const bound = Math.max(8, 8 * Math.max(1, Math.floor(share * burst)));
+      const spec = { limit, windowMs: 1_000, burst };
+      let worst = 0;
       for (let round = 0; round < rounds; round++) {
-        const admissions = borrowed({ spec: { limit, windowMs: 1_000, burst }, share, holders: 8 }, draw);
-        const excess = excessOver(admissions, { burst, perUs: limit / 1_000_000 });
-        expect({ seed, round, isKept: excess <= bound + 0.01 }).toEqual({ seed, round, isKept: true });
+        const { admissions, holders } = borrowed({ spec, share, holders: 8 }, draw);
+        const excess = excessOver(admissions, law(spec));
+        const isKept = excess <= holders * Math.max(1, Math.floor(share * burst)) + 0.01;
+        expect({ seed, round, excess, isKept }).toMatchObject({ isKept: true });
+        worst = Math.max(worst, excess);
         // Lifetime: what came through was debited first.
         const total = admissions.reduce((sum, { units }) => sum + units, 0);
         expect(total).toBeLessThanOrEqual(burst + limit * 3.001);
-        expect(total).toBeGreaterThan(0);
       }
+      // Else nothing was tried: where leases are of more than one unit, some are spent on top of a full bucket.
+      if (share * burst >= 2) expect(worst).toBeGreaterThan(1);
     },
     3_600_000,
   );
@@ -150,7 +175,8 @@ describe(`leases under crashes, losses and clocks apart, seed ${seed}`, () => {
     const draw = drawer(seed);
     for (let round = 0; round < rounds; round++) {
       const spec = { algorithm: 'strict', limit: 300, windowMs: 1_000 } as const;
-      const most = maxInAnyWindow(borrowed({ spec, share: 0.2, holders: 8 }, draw), 1_000_000);
+      const { admissions } = borrowed({ spec, share: 0.2, holders: 8 }, draw);
+      const most = maxInAnyWindow(admissions, 1_000_000);
       expect({ seed, round, most: Math.max(most, 300) }).toEqual({ seed, round, most: 300 });
     }
   }, 3_600_000);

@@ -95,3 +95,22 @@ test('a record that is none is refused', () => {
   }
   expect(() => ledgers[0].import([{ key: 'a', spec: { limit: -1 }, cells: [1], nowUs: 0 }])).toThrow(RangeError);
 });
+
+test('single keys can be carried, with their blocks and under each algorithm, and all of some keys be dropped', () => {
+  const { ledgers } = twoLedgers(5_000_000, 77);
+  const of = (key: string, algorithm: RateAlgorithm): Charge => ({ ...chargeOf(algorithm, 4), key });
+  for (const key of ['a', 'b', 'c']) ledgers[0].decide([of(key, 'gcra'), of(key, 'strict')], 'take');
+  ledgers[0].block([of('b', 'gcra')], 5_000);
+  const records = [...ledgers[0].exportKeys(['b', 'nobody', 'c'])];
+  expect(records.map(({ key, spec }) => [key, spec?.algorithm])).toEqual([
+    ['b', 'gcra'],
+    ['b', 'strict'],
+    ['b', undefined],
+    ['c', 'gcra'],
+    ['c', 'strict'],
+  ]);
+  ledgers[0].drop((key) => key !== 'a');
+  expect(ledgers[0].size).toBe(2);
+  expect(ledgers[0].decideOne({ ...of('b', 'gcra'), cost: 10 }, 'take')).toMatchObject({ isAllowed: true });
+  expect(ledgers[0].decideOne({ ...of('a', 'gcra'), cost: 7 }, 'take')).toMatchObject({ isAllowed: false });
+});

@@ -111,10 +111,10 @@ function outcomeOf(states: States, one: Case): Outcome {
   };
 }
 
-/** Counts the denial of a charge, and says so when that blocks its key. */
+/** Counts the denial of a charge, and says so when that blocks its key, or one before it in this ask has done so. */
 function punish(states: States, { charge, isAllowed, blockedUs }: Case, outcome: Outcome): void {
   if (isAllowed || blockedUs > 0) return;
-  const nowBlockedUs = states.countDenial(charge);
+  const nowBlockedUs = states.blockedUs(charge.key) || states.countDenial(charge);
   if (nowBlockedUs === 0) return;
   outcome.isBlocked = true;
   outcome.remaining = 0;

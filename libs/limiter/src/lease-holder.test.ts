@@ -202,3 +202,34 @@ describe('bounds', () => {
     expect(holder.size).toBe(0);
   });
 });
+
+describe('units on their way back', () => {
+  const transitMaxUs = 1_000_000;
+
+  /** All of one lot of 100 has expired unspent; `nowUs` is then. */
+  function expired(): { holder: LeaseHolder; nowUs: number } {
+    const { holder, nowUs } = busy(100_000);
+    expect(holder.want('a', TERMS, nowUs)).toBe(100);
+    holder.granted('a', granted(100), nowUs);
+    for (let ask = 0; ask < 100_000; ask++) holder.take('a', 200, nowUs + 100_000);
+    return { holder, nowUs: nowUs + 100_000 };
+  }
+
+  test('count as had until they are told and can have arrived, so that a slow return is no second lease', () => {
+    const { holder, nowUs } = expired();
+    expect(holder.want('a', TERMS, nowUs)).toBe(0);
+    expect(holder.returns(nowUs)).toMatchObject([{ units: 100 }]);
+    expect(holder.want('a', TERMS, nowUs + transitMaxUs - 1)).toBe(0);
+    for (let ask = 0; ask < 1_000; ask++) holder.take('a', 1_000, nowUs + transitMaxUs);
+    expect(holder.want('a', TERMS, nowUs + transitMaxUs)).toBe(100);
+  });
+
+  test('a key that is forgotten gives its units back, and may be borrowed again when they have arrived', () => {
+    const { holder, nowUs } = busy(100_000);
+    holder.granted('a', granted(holder.want('a', TERMS, nowUs)), nowUs);
+    holder.forget('a', nowUs);
+    expect(holder.take('a', 1, nowUs)).toBe('ask');
+    expect(holder.want('a', TERMS, nowUs)).toBe(0);
+    expect(holder.returns(nowUs)).toMatchObject([{ units: 100 }]);
+  });
+});

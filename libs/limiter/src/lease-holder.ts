@@ -5,8 +5,9 @@
  *
  * What makes the bound (README.md derives it): a lease ends `ttlUs` after it was *asked* for, which is before it was
  * granted; at most one request per key is under way; and it asks for no more than brings what it has to
- * max(1, share × capacity). So a holder never has more of a key than that. It asks when a quarter is left, so there may
- * be two lots at once: the elder is spent first, and each ends at its own time.
+ * max(1, share × capacity), units counted that expired and are on their way back. So a holder never has more of a key
+ * than that. It asks when a quarter is left, so there may be two lots at once: the elder is spent first, and each ends
+ * at its own time.
  */
 import type { Grant, Outcome } from './charge.ts';
 import { DeadlineHeap, type Ending } from './deadline-heap.ts';
@@ -33,6 +34,11 @@ export interface LeaseHolderOptions {
   denyMaxUs?: number | undefined;
   /** Below so many units per lease it is not worth while, and every one is asked for. Default 2. */
   wantMin?: number | undefined;
+  /**
+   * What `returns` and `drain` tell arrives at the authority within this time or never: the caller's requests have no
+   * longer deadline. Until then it counts as had. Default 1,000,000.
+   */
+  transitMaxUs?: number | undefined;
 }
 
 /** Units to be given back: `ledger.give` at the authority with this cost and age. */
@@ -56,6 +62,10 @@ interface Lease extends Ending {
   nextTokens: number;
   nextSentAtUs: number;
   nextExpiresUs: number;
+  /** Units that have expired: those not told by `returns` yet, and those that may be on their way since. */
+  expired: number;
+  inTransit: number;
+  transitUntilUs: number;
   /** Refill when no more than so many are left. */
   lowAt: number;
   /** When the request under way was sent; −1: none. */
@@ -89,11 +99,18 @@ export class LeaseHolder {
   readonly #keysMax: number;
   readonly #denyMaxUs: number;
   readonly #wantMin: number;
+  readonly #transitMaxUs: number;
 
-  constructor({ keysMax = 100_000, denyMaxUs = 1_000_000, wantMin = 2 }: LeaseHolderOptions = {}) {
+  constructor({
+    keysMax = 100_000,
+    denyMaxUs = 1_000_000,
+    wantMin = 2,
+    transitMaxUs = 1_000_000,
+  }: LeaseHolderOptions = {}) {
     this.#keysMax = keysMax;
     this.#denyMaxUs = denyMaxUs;
     this.#wantMin = wantMin;
+    this.#transitMaxUs = transitMaxUs;
   }
 
   /** Keys that are known. */
@@ -150,7 +167,8 @@ export class LeaseHolder {
     this.#measure(lease, nowUs);
     const most = Math.max(1, Math.floor(terms.share * terms.policy.capacity));
     const wanted = Math.min(most, Math.ceil(lease.rate * terms.ttlUs));
-    const units = wanted - lease.tokens;
+    if (nowUs >= lease.transitUntilUs) lease.inTransit = 0;
+    const units = Math.min(wanted, most - lease.expired - lease.inTransit) - lease.tokens;
     if (wanted < this.#wantMin || units < 1) return 0;
     lease.askedAtUs = nowUs;
     lease.lowAt = Math.floor(wanted * LOW_PART);
@@ -199,14 +217,13 @@ export class LeaseHolder {
     lease.isBlocked = outcome.isBlocked;
   }
 
-  /** Forgets what is known of a key: it was reset, given to, or its limit changed. Its units are to be returned. */
+  /** What is known of a key is not true any more: it was reset, given to, or its limit changed. Its units go back. */
   forget(key: string, nowUs: number): void {
     const lease = this.#leases.get(key);
     if (lease === undefined) return;
     this.#turnToNext(lease, nowUs);
     this.#turnToNext(lease, nowUs);
-    this.#leases.delete(key);
-    this.#endings.remove(lease);
+    lease.denyUntilUs = 0;
   }
 
   /** Units that were not spent in time, to be given back to the authority. About once per `ttlUs`. Each is told once. */
@@ -219,20 +236,33 @@ export class LeaseHolder {
       this.#expire(lease, nowUs);
       if (lease.untilUs > nowUs) continue;
       const isIdle = lease.counted === 0 && lease.askedAtUs < 0 && lease.countedFromUs + IDLE_US <= nowUs;
-      if (isIdle) this.forget(lease.key, nowUs);
-      else {
+      if (isIdle) {
+        this.#leases.delete(lease.key);
+        this.#endings.remove(lease);
+      } else {
         this.#measure(lease, nowUs);
         this.#endings.put(lease, nowUs + IDLE_US);
       }
     }
     const returns = this.#returns;
     this.#returns = [];
+    for (const { key, units } of returns) {
+      const lease = this.#leases.get(key);
+      if (lease === undefined) continue;
+      lease.expired -= units;
+      lease.inTransit = units + (nowUs < lease.transitUntilUs ? lease.inTransit : 0);
+      lease.transitUntilUs = nowUs + this.#transitMaxUs;
+    }
     return returns;
   }
 
   /** The process stops: all units that are here, to be given back. */
   drain(nowUs: number): LeaseReturn[] {
-    for (const key of [...this.#leases.keys()]) this.forget(key, nowUs);
+    for (const lease of this.#leases.values()) {
+      this.forget(lease.key, nowUs);
+      this.#endings.remove(lease);
+    }
+    this.#leases.clear();
     return this.returns(nowUs);
   }
 
@@ -247,6 +277,9 @@ export class LeaseHolder {
       nextTokens: 0,
       nextSentAtUs: 0,
       nextExpiresUs: 0,
+      expired: 0,
+      inTransit: 0,
+      transitUntilUs: 0,
       lowAt: 0,
       askedAtUs: -1,
       denyUntilUs: 0,
@@ -274,6 +307,7 @@ export class LeaseHolder {
   #turnToNext(lease: Lease, nowUs: number): void {
     const { key, tokens: units, sentAtUs } = lease;
     if (units > 0) this.#returns.push({ key, policy: lease.terms.policy, units, agoUs: nowUs - sentAtUs });
+    lease.expired += units;
     lease.tokens = lease.nextTokens;
     lease.sentAtUs = lease.nextSentAtUs;
     lease.expiresUs = lease.nextExpiresUs;

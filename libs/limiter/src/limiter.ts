@@ -1,5 +1,5 @@
 /** Rate limits decided in process. README.md says what each algorithm promises and what it costs. */
-export { AdaptiveLimit, type Outturn } from './adaptive-limit.ts';
+export type { Outturn } from './adaptive-limit.ts';
 export type { Algorithm, Cells } from './algorithm.ts';
 export type { Charge, Decision, Grant, Mode, Outcome, Penalty } from './charge.ts';
 export { type LimiterClock, neverBack, processClock } from './clock.ts';

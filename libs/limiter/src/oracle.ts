@@ -54,7 +54,7 @@ export function excessOver(
   for (const { atUs, units } of admissions.toSorted((one, other) => one.atUs - other.atUs)) {
     level = Math.min(burst, level + (atUs - lastUs) * perUs) - units;
     lastUs = atUs;
-    excess = Math.max(excess, -level);
+    excess = Math.max(excess, 0 - level);
   }
   return excess;
 }

@@ -49,9 +49,12 @@ export const strict: Algorithm = {
     advance(cells, at, Math.floor(nowUs / stepUs));
     let missing = cells[at + 1]! + units - limit;
     if (missing <= 0) return 0;
+    // From the oldest on, whose place is the one behind the newest. Counted and not divided for: many are denied.
+    let place = ((cells[at]! + 1) % RING) | 0;
     for (let age = STRICT_BUCKETS; age >= 0; age--) {
-      missing -= cells[at + COUNTS + ((cells[at]! - age + RING) % RING)]!;
+      missing -= cells[at + COUNTS + place]!;
       if (missing <= 0) return Math.max(0, (cells[at]! - age + RING) * stepUs - nowUs);
+      place = place === RING - 1 ? 0 : place + 1;
     }
     return Number.POSITIVE_INFINITY;
   },

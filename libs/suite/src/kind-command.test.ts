@@ -4,9 +4,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { tempDir } from '@plinth/testkit';
+import { REPOSITORY } from './layout.ts';
+import { discoverServices } from './services.ts';
 
 const run = promisify(execFile);
 const COMMAND = join(import.meta.dirname, 'kind-command.ts');
+const SERVICES = discoverServices({ servicesDir: join(REPOSITORY, 'services'), dataDir: '', env: {} });
+
+const DIGESTS = SERVICES.map(({ name }) => `"localhost:5001/plinth/${name}@sha256:abc"`).join(',');
 
 /** Programs that write down how they were called. What docker knows of an image is all that is asked of them. */
 function toolsThatListen(names: string[], failing = ''): { path: string; calls(): string[] } {
@@ -21,7 +26,7 @@ function toolsThatListen(names: string[], failing = ''): { path: string; calls()
       `case "${name} $*" in`,
       `  ${failing || 'nothing'}) echo "it said why" >&2; exit 1 ;;`,
       '  "docker start"*) exit 1 ;;',
-      `  "docker inspect"*) echo '["localhost:5001/plinth/kv@sha256:abc"]' ;;`,
+      `  "docker inspect"*) echo '[${DIGESTS}]' ;;`,
       'esac',
     ];
     writeFileSync(file, `${lines.join('\n')}\n`);
@@ -44,7 +49,9 @@ test('kind:up makes what is missing, builds, pushes, installs, and says where to
   const calls = tools.calls().map((call) => call.split(' ').slice(0, 2).join(' '));
   expect(calls).toEqual([
     ...['docker start', 'kind create', 'docker start', 'docker run', 'docker exec', 'kubectl --context'],
-    ...['docker build', 'docker images', 'docker push', 'docker inspect', 'helm upgrade'],
+    ...SERVICES.flatMap(() => ['docker build', 'docker images', 'docker push']),
+    ...SERVICES.map(() => 'docker inspect'),
+    'helm upgrade',
   ]);
   expect(tools.calls().at(-1)).toContain('--set kv.image.digest=sha256:abc');
   expect(said).toContain('http://localhost:7401');

@@ -33,6 +33,17 @@ export const ratelimitSettings = settings('ratelimit', {
     max: 1_000,
     description: 'How long another replica may take for a decision, with the backend `owners`.',
   }),
+  restart: setting.enum({
+    words: ['auto', 'permissive', 'conservative'],
+    default: 'auto',
+    description: 'With `owners`, how keys begin whose states two crashes at once have lost: as new, or as used up.',
+  }),
+  natsReplicas: setting.int({
+    default: 1,
+    min: 1,
+    max: 5,
+    description: 'Copies that NATS keeps of members and of the journal of long quotas: 3 on three servers.',
+  }),
   rulesDir: setting.path({
     description: 'A folder of rules (`*.yaml`, `*.yml`, `*.json`), reloaded when they change. Omitted: none.',
   }),
@@ -50,6 +61,12 @@ export const ratelimitSettings = settings('ratelimit', {
     words: HEADER_STYLES,
     default: 'draft-10',
     description: 'Which headers answers carry, unless the request says another style.',
+  }),
+  recordedMax: setting.int({
+    default: 50_000,
+    min: 0,
+    max: 1_000_000,
+    description: 'The most decisions kept for dry runs; some 300 bytes each. 0: none.',
   }),
   statesMax: setting.int({
     default: 10_000_000,

@@ -21,7 +21,7 @@ export function metrics({ backend, isAway, waiting, rulesVersion, ruleFaults, pa
     gauge('waiting', 'Requests that wait for their turn in a leaky queue.', waiting()),
     gauge('rules_version', 'Grows with every change of the rules.', rulesVersion()),
     gauge('rules_faults', 'Faults of documents that are refused; what they said before stays in force.', ruleFaults()),
-    backend.metrics?.() ?? '',
+    withNewline(backend.metrics?.() ?? ''),
     ...parts.map((part) => part.metrics()),
   ].join('');
 }
@@ -29,4 +29,9 @@ export function metrics({ backend, isAway, waiting, rulesVersion, ruleFaults, pa
 function gauge(name: string, help: string, value: number): string {
   const full = `plinth_ratelimit_${name}`;
   return `# HELP ${full} ${help}\n# TYPE ${full} gauge\n${full} ${value}\n`;
+}
+
+/** What follows begins a line of its own. */
+function withNewline(text: string): string {
+  return text === '' || text.endsWith('\n') ? text : `${text}\n`;
 }

@@ -50,7 +50,7 @@ export async function build(config: RatelimitConfig, kit: Kit): Promise<Service>
   const fallback = new Fallback({ ledger: spare, replicas: () => backend.replicas(), onError: config.onError });
   const desk = new LeaseDesk({ backend, clock, breaker });
   const show = config.plainKeys ? plainKeys : hashedKeys(newId());
-  const observatory = new Observatory({ nowMs: now(), show });
+  const observatory = new Observatory({ nowMs: now(), show, recorder: { decisionsMax: config.recordedMax } });
   rules.onChange((book) => observatory.rulesChanged({ version: rules.version, domains: book.domains() }, now()));
   const report = (state: 'away' | 'back', reason?: string) => {
     observatory.backendChanged(state, now());
@@ -103,7 +103,8 @@ export async function build(config: RatelimitConfig, kit: Kit): Promise<Service>
       now,
     }),
     notReady: () => undefined,
-    worksWithoutBus: config.backend !== 'owners',
+    // Without it rules decide by their onError; out of the Service, nobody would decide at all.
+    worksWithoutBus: true,
     metrics: () =>
       metrics({
         backend,

@@ -55,16 +55,17 @@ export function decideOperations({ engine, policies, reservations, turns, header
     const { check, waitMs, reserveMs } = wish;
     const answer = checkAnswer(verdict);
     if (verdict.isAllowed && reserveMs !== undefined) answer.reservation = reservations.write(check, reserveMs);
-    if (waitMs === undefined || verdict.delayUs === 0 || check.mode !== 'take') return dressed(call, answer, verdict);
+    if (waitMs === undefined || verdict.delayUs === 0 || check.mode !== 'take') return dressed(call, answer);
     return turns
       .wait({ check, verdict, waitMs, signal: call.signal })
-      .then((later) => dressed(call, later === verdict ? answer : checkAnswer(later), later));
+      .then((later) => dressed(call, later === verdict ? answer : checkAnswer(later)));
   }
 
   /** The answer with headers, and with a status that says it, where that was asked for. */
-  function dressed({ query }: CheckCall, answer: CheckAnswer, verdict: Verdict): Reply {
-    const style = query.headers ?? headers;
-    if (query.status === '429' && !answer.allowed) return deniedReply(answer, verdict, { style });
+  function dressed({ query, peer }: CheckCall, answer: CheckAnswer): Reply {
+    // Over the bus nobody reads headers who has not asked for them.
+    const style = query.headers ?? (peer === undefined ? 'none' : headers);
+    if (query.status === '429' && !answer.allowed) return deniedReply(answer, { style });
     return json(200, answer, style === 'none' ? undefined : limitHeaders(answer, { style }));
   }
 

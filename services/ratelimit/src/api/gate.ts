@@ -59,7 +59,7 @@ export function gateOperations({ engine, headers, addressOf }: GateRooms): Serve
 
 function answer(verdict: Verdict, style: HeaderStyle, denyStatus: number): Reply {
   const told = checkAnswer(verdict);
-  if (!verdict.isAllowed) return deniedReply(told, verdict, { style, status: denyStatus });
+  if (!verdict.isAllowed) return deniedReply(told, { style, status: denyStatus });
   return { status: 204, headers: style === 'none' ? {} : limitHeaders(told, { style }) };
 }
 

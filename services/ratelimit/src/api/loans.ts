@@ -59,11 +59,11 @@ export function loanOperations({ engine, places, policies }: LoansRooms): Served
 }
 
 function leaseAnswer(loan: Loan, ttlMs: number): LeaseAnswer {
-  const { name, policy, units, remaining, resetUs, retryAfterUs } = loan;
+  const { name, policy, units, remaining, resetUs, retryAfterUs, lifeUs = Number.POSITIVE_INFINITY } = loan;
   return {
     name,
     units,
-    ttlMs,
+    ttlMs: Math.min(ttlMs, lifeUs / 1_000),
     remaining: Math.max(0, remaining),
     resetMs: Math.ceil(resetUs / 1_000),
     limit: policy.limit,

@@ -2,7 +2,8 @@
 import type { CheckAnswer, LimitAnswer } from '@plinth/contracts/ratelimit';
 import type { Limit, Verdict } from '../core/verdict.ts';
 
-const ceilMs = (us: number): number => Math.ceil(us / 1_000);
+/** A ten-thousandth of a millisecond is rounding, and no reason to wait for one more. */
+const ceilMs = (us: number): number => Math.max(0, Math.ceil(us / 1_000 - 1e-4));
 /** JSON has no Infinity: null says never. */
 export const retryMs = (us: number): number | null => (us === Number.POSITIVE_INFINITY ? null : ceilMs(us));
 

@@ -4,7 +4,7 @@
  *
  * An answer that is at hand is no promise, so that a check on the embedded backend costs no microtask.
  */
-import type { Charge, Decision, Outcome, Policy } from '@plinth/limiter';
+import type { Charge, Decision, Grant, Outcome, Policy } from '@plinth/limiter';
 import { Problem } from '@plinth/problem';
 import { type Ask, type Backend, BackendAway } from '../store/backend.ts';
 import type { Breaker } from './breaker.ts';
@@ -43,6 +43,8 @@ export interface Loan {
   readonly remaining: number;
   readonly retryAfterUs: number;
   readonly resetUs: number;
+  /** Of `strict`: the units must be spent within so long, or more than the limit would fall into one window. */
+  readonly lifeUs?: number | undefined;
   readonly degraded: OnError | undefined;
 }
 
@@ -235,23 +237,33 @@ export class Engine {
     return this.#done(charges.length, () => this.#rooms.backend.block(charges, forMs));
   }
 
-  /** Lends units of the one limit of a check. @throws Problem `limit_not_found`, `invalid_request`, `unavailable` */
+  /**
+   * Lends units of the one limit of a check; none of a rule that is `exact`, which is asked for every decision.
+   *
+   * @throws Problem `limit_not_found`, `invalid_request`, `unavailable`
+   */
   lend(check: Check, want: number): Loan | Promise<Loan> {
     const [subject] = this.resolve(check).subjects;
     if (subject === undefined) throw new Problem('limit_not_found', 'no rule matches what is to be limited');
-    const { charge, name } = subject;
-    if (charge === undefined) {
-      throw new Problem('invalid_request', `limit ${name} has no units that could be lent`);
-    }
-    const share = subject.rule?.leaseShare || DEFAULT_LEASE_SHARE;
+    const { charge, name, rule } = subject;
+    if (charge === undefined) throw new Problem('invalid_request', `limit ${name} has no units that could be lent`);
+    const { policy } = charge;
+    if (rule?.leaseShare === 0) return this.#lendNothing(charge, name);
+    const share = rule?.leaseShare ?? DEFAULT_LEASE_SHARE;
     const loan = this.#attempt(() => this.#rooms.backend.grant(charge, want, share));
-    const finish = (grant: Awaited<typeof loan>): Loan => ({
-      name,
-      policy: charge.policy,
-      degraded: undefined,
-      ...grant,
-    });
+    const finish = (grant: Grant): Loan => ({ name, policy, degraded: undefined, ...grant });
     return loan instanceof Promise ? loan.then(finish) : finish(loan);
+  }
+
+  #lendNothing(charge: Charge, name: string): Loan | Promise<Loan> {
+    const looked = this.#attempt(() =>
+      this.#rooms.backend.decide([{ charges: [{ ...charge, cost: 0 }], mode: 'look' }]),
+    );
+    const finish = ([decision]: Decision[]): Loan => {
+      const { remaining = 0, resetUs = 0, retryAfterUs = 0 } = decision?.outcomes[0] ?? {};
+      return { name, policy: charge.policy, degraded: undefined, units: 0, remaining, resetUs, retryAfterUs };
+    };
+    return looked instanceof Promise ? looked.then(finish) : finish(looked);
   }
 
   #done(limits: number, work: () => void | Promise<void>): number | Promise<number> {

@@ -88,6 +88,7 @@ export class Observatory implements LimitObserver {
     this.#tickedMs = nowMs;
     this.hits.tick(nowMs);
     this.denied.tick(nowMs);
+    this.recorder.tick();
     const samples = this.#samples;
     this.#samples = [];
     for (const sample of samples) this.events.push('denied', this.#sampleJson(sample));

@@ -35,7 +35,7 @@ describe('a recorder', () => {
 
   test('forgets the oldest when there are as many as may be', () => {
     const recorder = new Recorder({ decisionsMax: 3 });
-    expect(recorder.kept).toEqual({ decisions: 0, bytes: 0, fromMs: 0, untilMs: 0 });
+    expect(recorder.kept).toEqual({ decisions: 0, bytes: 0, fromMs: 0, untilMs: 0, share: 1 });
     for (const [at, user] of ['a', 'b', 'c'].entries()) recorder.record(checkOf([user]), allowed(user), at);
     expect(usersOf(recorder)).toEqual(['a', 'b', 'c']);
     for (const [at, user] of ['d', 'e'].entries()) recorder.record(checkOf([user]), denied(user), 10 + at);
@@ -79,5 +79,34 @@ describe('a recorder', () => {
     recorder.record(checkOf(['a']), allowed('a'), 0);
     expect([...recorder.decisions()]).toEqual([]);
     expect(recorder.kept.decisions).toBe(0);
+  });
+});
+
+describe('under load', () => {
+  test('keeps all decisions of a part of the keys, and widens again when it is quiet', () => {
+    const recorder = new Recorder();
+    const decide = (rounds: number) => {
+      for (let round = 0; round < rounds; round++) {
+        for (let user = 0; user < 1_000; user++)
+          recorder.record(checkOf([`user-${user}`]), allowed(`user-${user}`), round);
+      }
+    };
+    decide(3);
+    expect(recorder.kept.share).toBeLessThan(1);
+    const { share } = recorder.kept;
+    recorder.tick();
+    const before = recorder.kept.decisions;
+    decide(1);
+    const added = recorder.kept.decisions - before;
+    expect(added / 1_000).toBeGreaterThan(share / 2);
+    expect(added / 1_000).toBeLessThan(share * 1.5);
+    // A key is there with each of its decisions or with none.
+    const counts = Map.groupBy(
+      [...recorder.decisions()].slice(before),
+      ({ check }) => check.subjects[0]!.entries[0]!.value,
+    );
+    expect([...counts.values()].every((list) => list.length === 1)).toBe(true);
+    for (let second = 0; second < 20; second++) recorder.tick();
+    expect(recorder.kept.share).toBe(1);
   });
 });

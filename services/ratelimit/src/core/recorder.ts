@@ -2,8 +2,9 @@
  * The last decisions, for asking what other rules would have made of them. Always on: nothing is copied, a decision
  * costs a few writes into arrays, and what was asked stays in memory a while longer than it would have.
  *
- * All decisions are kept, not a sample: limits count what one key does, and half of its requests are another traffic.
- * So under load the memory reaches less far back; `kept` says how far.
+ * Limits count what one key does, and half of its requests are another traffic: so what is kept of a key is all of it.
+ * Under load a part of the keys is kept, halved until it is about 2,000 decisions a second; `kept.share` says which part.
+ * More would cost more than the decision itself: what is kept is what the collector has to copy.
  */
 import type { Check, Verdict } from './verdict.ts';
 
@@ -22,6 +23,8 @@ export interface Kept {
   /** Of the first and the last one; 0 when there is none. */
   readonly fromMs: number;
   readonly untilMs: number;
+  /** The part of all keys whose decisions are kept at present, 1 or a power of ½. */
+  readonly share: number;
 }
 
 export interface RecorderOptions {
@@ -35,6 +38,10 @@ export interface RecorderOptions {
 const CHECK_BYTES = 136;
 const SUBJECT_BYTES = 80;
 const ENTRY_BYTES = 72;
+
+/** Decisions a second: more halve the part of the keys, a quarter of it doubles that again. */
+const RATE_MAX = 2_000;
+const MASK_MAX = 0xffff;
 
 /** Cost: 0.1 µs a decision (`observatory.bench.ts`). */
 export class Recorder {
@@ -50,6 +57,9 @@ export class Recorder {
   #first = 0;
   #count = 0;
   #bytesKept = 0;
+  /** Keys are kept whose hash has none of these bits. */
+  #mask = 0;
+  #sinceTick = 0;
 
   constructor({ decisionsMax = 50_000, bytesMax = 32 * 1_048_576 }: RecorderOptions = {}) {
     this.#decisionsMax = decisionsMax;
@@ -62,6 +72,9 @@ export class Recorder {
   }
 
   record(check: Check, verdict: Verdict, atMs: number): void {
+    if (this.#mask !== 0 && (hashOf(keyOf(check, verdict)) & this.#mask) !== 0) return;
+    this.#sinceTick++;
+    if (this.#sinceTick > RATE_MAX) this.#narrow();
     const bytes = bytesOf(check);
     if (this.#decisionsMax === 0 || bytes > this.#bytesMax) return;
     while (this.#count === this.#decisionsMax || this.#bytesKept + bytes > this.#bytesMax) this.#forgetOldest();
@@ -74,10 +87,21 @@ export class Recorder {
     this.#denied[at] = verdict.isAllowed ? 0 : deniedBits(verdict);
   }
 
+  /** To be called once a second. */
+  tick(): void {
+    if (this.#sinceTick < RATE_MAX / 4) this.#mask >>>= 1;
+    this.#sinceTick = 0;
+  }
+
+  #narrow(): void {
+    this.#sinceTick = 0;
+    if (this.#mask < MASK_MAX) this.#mask = this.#mask * 2 + 1;
+  }
+
   get kept(): Kept {
     const last = (this.#first + this.#count - 1) % this.#decisionsMax;
     const [fromMs, untilMs] = this.#count === 0 ? [0, 0] : [this.#times[this.#first]!, this.#times[last]!];
-    return { decisions: this.#count, bytes: this.#bytesKept, fromMs, untilMs };
+    return { decisions: this.#count, bytes: this.#bytesKept, fromMs, untilMs, share: 1 / (this.#mask + 1) };
   }
 
   /**
@@ -126,4 +150,19 @@ function deniedBits({ limits }: Verdict): number {
     if (limit !== undefined && !limit.isAllowed && !limit.isShadow) bits |= 1 << at;
   }
   return bits;
+}
+
+/** What a request is about: the key of its first limit, or what it says first where no rule knows it. */
+function keyOf({ subjects }: Check, { limits }: Verdict): string {
+  for (let at = 0; at < limits.length; at++) if (limits[at] !== undefined) return limits[at]!.key;
+  return subjects[0]?.entries[0]?.value ?? '';
+}
+
+/** FNV-1a over the end of a key, where keys differ. */
+function hashOf(key: string): number {
+  let hash = 0x811c_9dc5;
+  for (let at = Math.max(0, key.length - 16); at < key.length; at++) {
+    hash = Math.imul(hash ^ key.charCodeAt(at), 0x0100_0193);
+  }
+  return (hash ^ (hash >>> 15)) >>> 0;
 }

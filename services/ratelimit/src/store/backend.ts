@@ -10,7 +10,7 @@
  * - Never throws for a limit that is reached. Rejects with `BackendAway` when it cannot decide; whether what was asked
  *   has happened is then unknown, and it must not be asked again as if it had not.
  */
-import type { Charge, Decision, Grant, Mode } from '@plinth/limiter';
+import type { Charge, Decision, Grant, Hold, HoldAsk, Mode, Outturn } from '@plinth/limiter';
 
 /** One request: its charges, decided together. */
 export interface Ask {
@@ -18,33 +18,7 @@ export interface Ask {
   readonly mode: Mode;
 }
 
-export interface Hold {
-  /** Unique; whoever has it may keep or release the place. */
-  readonly id: string;
-  readonly isHeld: boolean;
-  /** Places that are left. */
-  readonly remaining: number;
-  /** The present limit: of `adaptive` it moves. */
-  readonly limit: number;
-  /** When the earliest of those who hold now lets go at the latest; 0 when held. */
-  readonly retryAfterUs: number;
-}
-
-export interface HoldAsk {
-  /** `concurrency` or `adaptive`; its cost is how many places it takes. */
-  readonly charge: Charge;
-  readonly id: string;
-  readonly holdMs: number;
-  /** `adaptive`: the class of the request. */
-  readonly priority?: string | undefined;
-}
-
-/** What the work came to, for `adaptive`. */
-export interface Outturn {
-  latencyMs?: number | undefined;
-  /** It failed for there was too much to do: a timeout, a 503. */
-  isOverload?: boolean | undefined;
-}
+export type { Hold, HoldAsk, Outturn };
 
 export interface Backend {
   readonly name: 'memory' | 'owners' | 'redis';

@@ -54,13 +54,13 @@ describe('the memory of one process', () => {
     const { clock, limiterClock } = manual();
     const backend = new MemoryBackend({ clock: limiterClock });
     for (let at = 0; at < 1_000; at++) backend.decide([{ charges: [hourly(`k${at}`)], mode: 'take' }]);
-    expect(backend.metrics()).toContain('ratelimit_states 1000\n');
+    expect(backend.metrics()).toContain('plinth_ratelimit_states 1000\n');
     clock.advance(3_600_001);
     for (let second = 0; second < 20; second++) {
       clock.advance(1_000);
       backend.sweep();
     }
-    expect(backend.metrics()).toContain('ratelimit_states 0\n');
+    expect(backend.metrics()).toContain('plinth_ratelimit_states 0\n');
     await backend.stop();
   });
 

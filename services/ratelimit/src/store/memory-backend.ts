@@ -1,7 +1,9 @@
 /**
  * Limits of one process, in its memory: for a single replica, and for tests. Every answer is at hand. A restart forgets
- * what was taken.
+ * what was taken; with a journal it remembers long quotas, but for the last second.
  */
+
+import type { NatsConnection } from '@nats-io/transport-node';
 import {
   type Charge,
   type Decision,
@@ -14,6 +16,8 @@ import {
 } from '@plinth/limiter';
 import { type Ask, type Backend, BackendAway, type Hold, type HoldAsk, type Outturn } from './backend.ts';
 import { Claims } from './claims.ts';
+import type { OwnersLog } from './owners/membership.ts';
+import { openQuotaJournal, type QuotaJournal } from './quota-journal.ts';
 
 /** States become equal to none at any moment; a second late costs nothing but memory. */
 const SWEEP_MS = 1_000;
@@ -28,8 +32,28 @@ export interface MemoryBackendOptions {
   readonly claimsMax?: number | undefined;
 }
 
+/** The backend, with what the journal remembers of long quotas. Without JetStream it begins without, and says so. */
+export async function openMemory({ nats, log, ...options }: OpenMemoryOptions): Promise<MemoryBackend> {
+  const backend = new MemoryBackend(options);
+  if (nats === undefined) return backend;
+  try {
+    const quotas = await backend.remember((ledger) => openQuotaJournal({ nats, ledger, log }));
+    if (quotas > 0) log.info('long quotas were read from the journal', { quotas });
+  } catch (error) {
+    log.warn('long quotas will not outlive this process: no journal can be kept', { error: (error as Error).message });
+  }
+  return backend;
+}
+
+export interface OpenMemoryOptions extends MemoryBackendOptions {
+  /** Where the journal is kept. Omitted: there is none. */
+  readonly nats?: NatsConnection | undefined;
+  readonly log: OwnersLog;
+}
+
 export class MemoryBackend implements Backend {
   readonly name = 'memory';
+  #journal: QuotaJournal | undefined;
   readonly #ledger: Ledger;
   readonly #holds: Holds;
   readonly #claims: Claims;
@@ -43,11 +67,21 @@ export class MemoryBackend implements Backend {
     this.#sweeper.unref();
   }
 
+  /** Reads what a journal has, and writes there from now on. @returns How many keys there were. */
+  async remember(open: (ledger: Ledger) => Promise<QuotaJournal>): Promise<number> {
+    const journal = await open(this.#ledger);
+    const quotas = await journal.replay();
+    this.#journal = journal;
+    return quotas;
+  }
+
   /** An ask that there is no room for is `isUndecided`; the others are decided all the same. */
   decide(asks: readonly Ask[]): Decision[] {
     return asks.map(({ charges, mode }) => {
       try {
-        return this.#ledger.decide(charges, mode);
+        const decision = this.#ledger.decide(charges, mode);
+        if (mode !== 'look') this.#note(charges);
+        return decision;
       } catch (error) {
         if (error instanceof LedgerFull) return { isAllowed: false, outcomes: [], isUndecided: true };
         throw error;
@@ -57,20 +91,30 @@ export class MemoryBackend implements Backend {
 
   give(charges: readonly Charge[]): void {
     this.#ledger.give(charges);
+    this.#note(charges);
   }
 
   reset(charges: readonly Charge[]): void {
     this.#ledger.reset(charges);
+    this.#note(charges);
   }
 
   /** @throws BackendAway when there is no room for it. */
   block(charges: readonly Charge[], forMs: number): void {
     withRoom(() => this.#ledger.block(charges, forMs));
+    this.#note(charges);
   }
 
   /** @throws BackendAway when there is no room for it. */
   grant(charge: Charge, want: number, share: number): Grant {
-    return withRoom(() => this.#ledger.grant(charge, want, share));
+    const grant = withRoom(() => this.#ledger.grant(charge, want, share));
+    if (grant.units > 0) this.#journal?.note(charge);
+    return grant;
+  }
+
+  #note(charges: readonly Charge[]): void {
+    if (this.#journal === undefined) return;
+    for (const charge of charges) this.#journal.note(charge);
   }
 
   /** @throws BackendAway when there is no room for it. */
@@ -103,12 +147,13 @@ export class MemoryBackend implements Backend {
 
   metrics(): string {
     return [
-      '# HELP ratelimit_states Keys whose state is kept.',
-      '# TYPE ratelimit_states gauge',
-      `ratelimit_states ${this.#ledger.size}`,
-      '# HELP ratelimit_holds Places that are held.',
-      '# TYPE ratelimit_holds gauge',
-      `ratelimit_holds ${this.#holds.size}`,
+      '# HELP plinth_ratelimit_states Keys whose state is kept.',
+      '# TYPE plinth_ratelimit_states gauge',
+      `plinth_ratelimit_states ${this.#ledger.size}`,
+      '# HELP plinth_ratelimit_holds Places that are held.',
+      '# TYPE plinth_ratelimit_holds gauge',
+      `plinth_ratelimit_holds ${this.#holds.size}`,
+      ...(this.#journal === undefined ? [] : [this.#journal.metrics()]),
       '',
     ].join('\n');
   }
@@ -122,6 +167,7 @@ export class MemoryBackend implements Backend {
 
   async stop(): Promise<void> {
     clearInterval(this.#sweeper);
+    await this.#journal?.stop();
   }
 }
 

@@ -93,7 +93,8 @@ export class OwnersBackend implements Backend {
   constructor(options: OwnersOptions) {
     const { nats, id, clock = processClock(), statesMax, log, copyMs = 100, callMs = 50, moveMs = 250 } = options;
     this.#options = options;
-    const nowMs = () => clock.nowUs() / 1_000;
+    // Not the clock of the limits: a lease is about this process, whatever time its limits go by.
+    const nowMs = () => performance.now();
     this.#nowMs = nowMs;
     this.#post = new Post(nats, id);
     this.#estate = new Estate({
@@ -405,7 +406,7 @@ export class OwnersBackend implements Backend {
     const bounds = [1, 4, 16, 64, 256];
     const upTo = bounds.map((le, at) => {
       const count = batches.slice(0, at + 1).reduce((sum, one) => sum + one, 0);
-      return `ratelimit_owners_batch_bucket{le="${le}"} ${count}`;
+      return `plinth_ratelimit_owners_batch_bucket{le="${le}"} ${count}`;
     });
     const sent = batches.reduce((sum, one) => sum + one, 0);
     return [
@@ -424,22 +425,22 @@ export class OwnersBackend implements Backend {
       counter('moved', 'Calls that were asked again, for their keys were changing hands.', movedCount),
       counter('refused', 'Calls of others that could not be read.', this.#refusedCalls),
       counter('remote', 'Wishes of other replicas.', this.#remoteWishes),
-      '# HELP ratelimit_owners_batch Wishes in a call to another replica.',
-      '# TYPE ratelimit_owners_batch histogram',
+      '# HELP plinth_ratelimit_owners_batch Wishes in a call to another replica.',
+      '# TYPE plinth_ratelimit_owners_batch histogram',
       ...upTo,
-      `ratelimit_owners_batch_bucket{le="+Inf"} ${sent}`,
-      `ratelimit_owners_batch_sum ${wishCount}`,
-      `ratelimit_owners_batch_count ${sent}`,
+      `plinth_ratelimit_owners_batch_bucket{le="+Inf"} ${sent}`,
+      `plinth_ratelimit_owners_batch_sum ${wishCount}`,
+      `plinth_ratelimit_owners_batch_count ${sent}`,
       ...(this.#journal === undefined ? [] : [this.#journal.metrics()]),
     ].join('\n');
   }
 }
 
 const gauge = (name: string, help: string, value: number): string =>
-  `# HELP ratelimit_owners_${name} ${help}\n# TYPE ratelimit_owners_${name} gauge\nratelimit_owners_${name} ${value}`;
+  `# HELP plinth_ratelimit_owners_${name} ${help}\n# TYPE plinth_ratelimit_owners_${name} gauge\nplinth_ratelimit_owners_${name} ${value}`;
 
 const counter = (name: string, help: string, value: number): string =>
-  `# HELP ratelimit_owners_${name}_total ${help}\n# TYPE ratelimit_owners_${name}_total counter\nratelimit_owners_${name}_total ${value}`;
+  `# HELP plinth_ratelimit_owners_${name}_total ${help}\n# TYPE plinth_ratelimit_owners_${name}_total counter\nplinth_ratelimit_owners_${name}_total ${value}`;
 
 /** @throws BackendAway when there is no result. */
 function resultOf(heard: Outcome): unknown {

@@ -168,13 +168,13 @@ export class QuotaJournal {
   /** Lines in Prometheus' text format. */
   metrics(): string {
     return [
-      '# HELP ratelimit_journal_lag_keys Long quotas whose newest state is still to be written.',
-      '# TYPE ratelimit_journal_lag_keys gauge',
-      `ratelimit_journal_lag_keys ${this.lag}`,
-      '# HELP ratelimit_journal_writes_total States of long quotas that were written, and that could not be.',
-      '# TYPE ratelimit_journal_writes_total counter',
-      `ratelimit_journal_writes_total{outcome="written"} ${this.#written}`,
-      `ratelimit_journal_writes_total{outcome="failed"} ${this.#failed}`,
+      '# HELP plinth_ratelimit_journal_lag_keys Long quotas whose newest state is still to be written.',
+      '# TYPE plinth_ratelimit_journal_lag_keys gauge',
+      `plinth_ratelimit_journal_lag_keys ${this.lag}`,
+      '# HELP plinth_ratelimit_journal_writes_total States of long quotas that were written, and that could not be.',
+      '# TYPE plinth_ratelimit_journal_writes_total counter',
+      `plinth_ratelimit_journal_writes_total{outcome="written"} ${this.#written}`,
+      `plinth_ratelimit_journal_writes_total{outcome="failed"} ${this.#failed}`,
     ].join('\n');
   }
 

@@ -197,8 +197,8 @@ describe('Redis', () => {
   });
 
   test('says how it stands in numbers', () => {
-    expect(backend.metrics()).toContain('ratelimit_redis_ready 1\n');
-    expect(backend.metrics()).toContain('ratelimit_redis_unanswered 0\n');
+    expect(backend.metrics()).toContain('plinth_ratelimit_redis_ready 1\n');
+    expect(backend.metrics()).toContain('plinth_ratelimit_redis_unanswered 0\n');
   });
 
   test('replicas count each other, and one that stops is counted no more', async () => {

@@ -147,15 +147,15 @@ export class RedisBackend implements Backend {
 
   metrics(): string {
     return [
-      '# HELP ratelimit_redis_ready Whether there is a connection to Redis.',
-      '# TYPE ratelimit_redis_ready gauge',
-      `ratelimit_redis_ready ${this.notReady() === undefined ? 1 : 0}`,
-      '# HELP ratelimit_redis_unanswered Commands that Redis has not answered yet, those given up included.',
-      '# TYPE ratelimit_redis_unanswered gauge',
-      `ratelimit_redis_unanswered ${this.#link.unanswered}`,
-      '# HELP ratelimit_redis_replicas Replicas of this service that share the limits.',
-      '# TYPE ratelimit_redis_replicas gauge',
-      `ratelimit_redis_replicas ${this.replicas()}`,
+      '# HELP plinth_ratelimit_redis_ready Whether there is a connection to Redis.',
+      '# TYPE plinth_ratelimit_redis_ready gauge',
+      `plinth_ratelimit_redis_ready ${this.notReady() === undefined ? 1 : 0}`,
+      '# HELP plinth_ratelimit_redis_unanswered Commands that Redis has not answered yet, those given up included.',
+      '# TYPE plinth_ratelimit_redis_unanswered gauge',
+      `plinth_ratelimit_redis_unanswered ${this.#link.unanswered}`,
+      '# HELP plinth_ratelimit_redis_replicas Replicas of this service that share the limits.',
+      '# TYPE plinth_ratelimit_redis_replicas gauge',
+      `plinth_ratelimit_redis_replicas ${this.replicas()}`,
       '',
     ].join('\n');
   }

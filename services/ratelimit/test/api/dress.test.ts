@@ -55,7 +55,10 @@ describe('a denial', () => {
       code: 'rate_limited',
       'violated-policies': ['per-user'],
     });
-    const [retryS, resetS] = [Number(headers.get('retry-after')), Number(/t=(\d+)/.exec(headers.get('ratelimit')!)![1])];
+    const [retryS, resetS] = [
+      Number(headers.get('retry-after')),
+      Number(/t=(\d+)/.exec(headers.get('ratelimit')!)![1]),
+    ];
     expect(retryS).toBeGreaterThanOrEqual(resetS);
     expect(retryS).toBeLessThanOrEqual(31);
   });
@@ -114,7 +117,10 @@ describe("Gubernator's form", () => {
 
   test('behaviours: reset, drain, calendar', async () => {
     await one(ask('c', { hits: 2 }));
-    expect(await one(ask('c', { behavior: 'RESET_REMAINING' }))).toMatchObject({ status: 'UNDER_LIMIT', remaining: '1' });
+    expect(await one(ask('c', { behavior: 'RESET_REMAINING' }))).toMatchObject({
+      status: 'UNDER_LIMIT',
+      remaining: '1',
+    });
     expect(await one(ask('c', { hits: 2, behavior: 32 }))).toMatchObject({ status: 'OVER_LIMIT', remaining: '0' });
     expect(await one(ask('c'))).toMatchObject({ status: 'OVER_LIMIT' });
     expect(await one(ask('d', { duration: 4, behavior: 'DURATION_IS_GREGORIAN' }))).toMatchObject({ remaining: '1' });
@@ -134,7 +140,10 @@ describe("Envoy's form", () => {
   test('200 for OK, 429 for OVER_LIMIT', async () => {
     expect(await limiter.call('/json', body('e'))).toMatchObject({
       status: 200,
-      body: { overallCode: 'OK', statuses: [{ code: 'OK', currentLimit: { requestsPerUnit: 2, unit: 'MINUTE' }, limitRemaining: 1 }] },
+      body: {
+        overallCode: 'OK',
+        statuses: [{ code: 'OK', currentLimit: { requestsPerUnit: 2, unit: 'MINUTE' }, limitRemaining: 1 }],
+      },
     });
     await limiter.call('/json', body('e'));
     expect(await limiter.call('/json', body('e'))).toMatchObject({ status: 429, body: { overallCode: 'OVER_LIMIT' } });

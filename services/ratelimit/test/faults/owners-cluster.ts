@@ -45,7 +45,7 @@ export class ReplicaProcess {
 
   async figure(name: string): Promise<number> {
     const text = await this.tell<string>({ kind: 'metrics' });
-    return Number(new RegExp(`^ratelimit_owners_${name} (.*)$`, 'm').exec(text)?.[1]);
+    return Number(new RegExp(`^plinth_ratelimit_owners_${name} (.*)$`, 'm').exec(text)?.[1]);
   }
 }
 

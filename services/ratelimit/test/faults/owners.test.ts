@@ -103,6 +103,10 @@ describe('three replicas', () => {
     const drainMs = Date.now() - startedMs;
     await agreed(others);
     await usedUp(replicas, 3 * keys.length);
+    // Once more, when nothing is left: whoever began to decide before the states were there would admit now.
+    await others[0]!.tell({ kind: 'drain' });
+    await agreed(others.slice(1));
+    await usedUp(replicas, 3 * keys.length);
     await halt(replicas);
     const tallies = await Promise.all(loads);
     const units = admitted(tallies);
@@ -130,8 +134,13 @@ describe('three replicas', () => {
     await agreed(replicas);
     const late = joined.load(keys, spec(limit), { clients: 8 });
     await usedUp(replicas, 3 * keys.length);
+    // Once more, when nothing is left: whoever began to decide before the states were there would admit now.
+    replicas.push(await ReplicaProcess.start(nats.url, 'e', { bucket: `faults-${buckets}`, callMs: 1_000 }));
+    await agreed(replicas);
+    const last = replicas.at(-1)!.load(keys, spec(limit), { clients: 8 });
+    await usedUp(replicas, 3 * keys.length);
     await halt(replicas);
-    const tallies = await Promise.all([...loads, late]);
+    const tallies = await Promise.all([...loads, late, last]);
     say('join of a fourth under load', {
       slots: await joined.figure('slots'),
       decisions: sum(tallies.map(({ decisions }) => decisions)),
@@ -218,7 +227,7 @@ describe('the journal of long quotas', () => {
       const bucket = `faults-${++buckets}`;
       const options = { bucket, callMs: 1_000, journal: { everyMs: 1_000 } };
       const keys = keysNamed(`quota${count}`, 100);
-      const limit = 150;
+      const limit = 150 * count;
       replicas = await startCluster(nats.url, IDS.slice(0, count), options);
       const loads = replicas.map((one) => one.load(keys, monthly(limit), { clients: 8 }));
       await sleep(5_000);

@@ -40,11 +40,13 @@ export class Post {
   /** From now on this member is reached. */
   open(boxes: PostBoxes): void {
     this.#listen('reply.*', (message) => this.#deliver(message));
-    this.#listen('call', (message) => void message.respond(boxes.call(textOf(message.data))));
+    this.#listen('call', (message) => this.#reply(message, boxes.call(textOf(message.data))));
     this.#listen('slots', (message) => {
-      const reply = boxes.slots(textOf(message.data));
-      if (typeof reply === 'string') message.respond(reply);
-      else void reply.then((text) => message.respond(text));
+      const text = textOf(message.data);
+      // What cannot be read has no answer: whoever sent it asks again, or is told by its own log.
+      void (async () => boxes.slots(text))()
+        .then((reply) => this.#reply(message, reply))
+        .catch(() => {});
     });
   }
 
@@ -63,7 +65,12 @@ export class Post {
     const token = (++this.#latest).toString(36);
     const timer = setTimeout(() => this.#settle(token, 'timeout'), timeoutMs);
     this.#waiting.set(token, { settle, timer });
-    this.#nats.publish(`${ADDRESSES}.${to.id}.${to.box}`, text, { reply: `${this.#address}.reply.${token}` });
+    try {
+      this.#nats.publish(`${ADDRESSES}.${to.id}.${to.box}`, text, { reply: `${this.#address}.reply.${token}` });
+    } catch {
+      // It is closing, or the message is too large: it was not sent.
+      queueMicrotask(() => this.#settle(token, 'nobody'));
+    }
   }
 
   /** The same as a promise. */
@@ -84,6 +91,10 @@ export class Post {
       if (error === null) receive(message);
     };
     this.#subscriptions.push(this.#nats.subscribe(`${this.#address}.${box}`, { callback }));
+  }
+
+  #reply(message: Msg, text: string): void {
+    if (!this.#nats.isClosed()) message.respond(text);
   }
 
   #deliver(message: Msg): void {

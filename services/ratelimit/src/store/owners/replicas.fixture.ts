@@ -61,7 +61,7 @@ export async function settled(replicas: readonly Replica[]): Promise<void> {
 
 /** One figure of a replica's metrics. */
 export function figure(backend: OwnersBackend, name: string): number {
-  return Number(new RegExp(`^ratelimit_owners_${name} (.*)$`, 'm').exec(backend.metrics())?.[1]);
+  return Number(new RegExp(`^plinth_ratelimit_owners_${name} (.*)$`, 'm').exec(backend.metrics())?.[1]);
 }
 
 /** Keys that these replicas divide so that `owner` has them. */

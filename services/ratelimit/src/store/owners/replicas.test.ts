@@ -283,12 +283,13 @@ test('what the README lets the user of the service do is enough, for members and
       publish: { allow: [
         "plinth.ratelimit.v1.events.>", "plinth.ratelimit.v1.owner.>", "plinth.ratelimit.v1.quotas.>",
         "$KV.plinth-ratelimit-members.>", "$JS.API.INFO",
-        "$JS.API.STREAM.*.KV_plinth-ratelimit-members", "$JS.API.STREAM.MSG.GET.KV_plinth-ratelimit-members",
-        "$JS.API.CONSUMER.*.KV_plinth-ratelimit-members.>", "$JS.API.CONSUMER.*.KV_plinth-ratelimit-members",
-        "$JS.API.STREAM.*.plinth-ratelimit-quotas", "$JS.API.STREAM.MSG.GET.plinth-ratelimit-quotas",
-        "$JS.API.CONSUMER.*.plinth-ratelimit-quotas.>", "$JS.API.CONSUMER.*.plinth-ratelimit-quotas",
-        "$JS.API.CONSUMER.MSG.NEXT.plinth-ratelimit-quotas.>",
-        "$JS.FC.KV_plinth-ratelimit-members.>"
+        "$JS.API.STREAM.INFO.KV_plinth-ratelimit-members", "$JS.API.STREAM.CREATE.KV_plinth-ratelimit-members",
+        "$JS.API.STREAM.MSG.GET.KV_plinth-ratelimit-members",
+        "$JS.API.CONSUMER.*.KV_plinth-ratelimit-members.>", "$JS.FC.KV_plinth-ratelimit-members.>",
+        "$JS.API.STREAM.INFO.plinth-ratelimit-quotas", "$JS.API.STREAM.CREATE.plinth-ratelimit-quotas",
+        "$JS.API.STREAM.MSG.GET.plinth-ratelimit-quotas",
+        "$JS.API.CONSUMER.*.plinth-ratelimit-quotas", "$JS.API.CONSUMER.*.plinth-ratelimit-quotas.>",
+        "$JS.API.CONSUMER.MSG.NEXT.plinth-ratelimit-quotas.>"
       ] }
       subscribe: { allow: ["plinth.ratelimit.v1.>", "$SRV.>", "_INBOX_ratelimit.>"] }
       allow_responses: true
