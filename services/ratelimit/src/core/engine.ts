@@ -6,7 +6,7 @@
  */
 import type { Charge, Decision, Grant, Outcome, Policy } from '@plinth/limiter';
 import { Problem } from '@plinth/problem';
-import { type Ask, type Backend, BackendAway } from '../store/backend.ts';
+import { type Backend, BackendAway } from '../store/backend.ts';
 import type { Breaker } from './breaker.ts';
 import type { Fallback } from './fallback.ts';
 import type { LeaseDesk } from './lease-desk.ts';
@@ -48,20 +48,18 @@ export interface Loan {
   readonly degraded: OnError | undefined;
 }
 
-interface Decided {
-  decision: Decision;
-  degraded: OnError | undefined;
+/** A decision, and how it was made where the backend could not make it. */
+interface Decided extends Decision {
+  readonly degraded?: OnError | undefined;
 }
 
-const NO_OUTCOMES: Decided = { decision: { isAllowed: true, outcomes: [] }, degraded: undefined };
+/** Of a check without a charge. */
+const NOTHING_ASKED: Decided = { isAllowed: true, outcomes: [] };
 
-/** Stands where an answer will be. */
-const ASKED: Decided = { decision: { isAllowed: false, outcomes: [] }, degraded: undefined };
-
-function fill(decided: Decided[], found: readonly Decided[]): Decided[] {
+/** The answers of those that were asked, put between those that were known. */
+function fill(known: readonly (Decided | undefined)[], found: readonly Decided[]): Decided[] {
   let next = 0;
-  for (let at = 0; at < decided.length; at++) if (decided[at] === ASKED) decided[at] = found[next++]!;
-  return decided;
+  return known.map((decided) => decided ?? found[next++]!);
 }
 
 export class Engine {
@@ -100,15 +98,9 @@ export class Engine {
     const known = ready.map(async (one) => {
       if (one.quota === undefined) return one;
       const quotas = one.subjects.filter((subject) => subject !== undefined && isQuota(subject));
-      const asks = quotas.map((subject) => ({ charges: [subject!.charge!], mode: 'look' }) as const);
-      const looks = await this.#ask(
-        asks,
-        asks.map(() => one),
-      );
-      return withQuota(
-        one,
-        looks.every(({ decision }) => !decision.isAllowed),
-      );
+      const looks = await this.#ask(quotas.map((subject) => ({ ...one, charges: [subject!.charge!], mode: 'look' })));
+      const isOver = looks.every(({ isAllowed }) => !isAllowed);
+      return withQuota(one, isOver);
     });
     return this.#checkReady(await Promise.all(known));
   }
@@ -120,74 +112,64 @@ export class Engine {
   // ------------------------------------------------------------ deciding
 
   #decideAll(ready: readonly ResolvedCheck[]): Decided[] | Promise<Decided[]> {
-    const decided: Decided[] = [];
-    const asks: Ask[] = [];
+    const known: (Decided | undefined)[] = [];
     const asked: ResolvedCheck[] = [];
-    // What is not known here is a hole for now; `fill` puts the backend's answers in.
     for (let at = 0; at < ready.length; at++) {
       const one = ready[at]!;
-      decided.push(NO_OUTCOMES);
-      if (one.charges.length === 0) continue;
-      const ask = askOf(one);
-      const known = this.#rooms.desk.decide(ask, one.subjects[0]?.rule);
-      if (known !== undefined) decided[at] = { decision: known, degraded: undefined };
-      else {
-        decided[at] = ASKED;
-        asks.push(ask);
-        asked.push(one);
-      }
+      const decided = one.charges.length === 0 ? NOTHING_ASKED : this.#rooms.desk.decide(one, one.subjects[0]?.rule);
+      known.push(decided);
+      if (decided === undefined) asked.push(one);
     }
-    if (asks.length === 0) return decided;
-    const found = this.#ask(asks, asked);
-    return found instanceof Promise ? found.then((late) => fill(decided, late)) : fill(decided, found);
+    if (asked.length === 0) return known as Decided[];
+    const found = this.#ask(asked);
+    if (asked.length === ready.length) return found;
+    return found instanceof Promise ? found.then((late) => fill(known, late)) : fill(known, found);
   }
 
-  #ask(asks: readonly Ask[], ready: readonly ResolvedCheck[]): Decided[] | Promise<Decided[]> {
-    const { backend, breaker } = this.#rooms;
-    if (!breaker.admits()) return this.#withoutBackend(asks, ready);
-    const askedAtUs = this.#rooms.desk.nowUs;
+  #ask(asks: readonly ResolvedCheck[]): Decided[] | Promise<Decided[]> {
+    const { backend, breaker, desk } = this.#rooms;
+    if (!breaker.admits()) return this.#withoutBackend(asks);
+    const askedAtUs = desk.nowUs;
     try {
       const decisions = backend.decide(asks);
-      if (!(decisions instanceof Promise)) return this.#answered(decisions, asks, ready, askedAtUs);
+      if (!(decisions instanceof Promise)) return this.#answered(decisions, asks, askedAtUs);
       return decisions.then(
-        (late) => this.#answered(late, asks, ready, askedAtUs),
-        (error: unknown) => this.#failed(error, asks, ready),
+        (late) => this.#answered(late, asks, askedAtUs),
+        (error: unknown) => this.#failed(error, asks),
       );
     } catch (error) {
-      return this.#failed(error, asks, ready);
+      return this.#failed(error, asks);
     }
   }
 
-  #answered(
-    decisions: readonly Decision[],
-    asks: readonly Ask[],
-    ready: readonly ResolvedCheck[],
-    askedAtUs: number,
-  ): Decided[] {
+  #answered(decisions: Decided[], asks: readonly ResolvedCheck[], askedAtUs: number): Decided[] {
     this.#succeeded();
-    return decisions.map((decision, at) => {
-      if (decision.isUndecided) return this.#decideWithout(asks[at]!, ready[at]!);
-      if (!decision.isAllowed) this.#rooms.desk.learn(asks[at]!, ready[at]!.subjects[0]?.rule, decision, askedAtUs);
-      return { decision, degraded: undefined };
-    });
+    for (let at = 0; at < decisions.length; at++) {
+      const decision = decisions[at]!;
+      if (decision.isUndecided) decisions[at] = this.#decideWithout(asks[at]!);
+      else if (!decision.isAllowed) {
+        this.#rooms.desk.learn(asks[at]!, asks[at]!.subjects[0]?.rule, decision, askedAtUs);
+      }
+    }
+    return decisions;
   }
 
   /** @throws What is no outage: a bug must not look like one. */
-  #failed(error: unknown, asks: readonly Ask[], ready: readonly ResolvedCheck[]): Decided[] {
+  #failed(error: unknown, asks: readonly ResolvedCheck[]): Decided[] {
     this.#noteFailure(error);
-    return this.#withoutBackend(asks, ready);
+    return this.#withoutBackend(asks);
   }
 
-  #withoutBackend(asks: readonly Ask[], ready: readonly ResolvedCheck[]): Decided[] {
-    return asks.map((ask, at) => this.#decideWithout(ask, ready[at]!));
+  #withoutBackend(asks: readonly ResolvedCheck[]): Decided[] {
+    return asks.map((ask) => this.#decideWithout(ask));
   }
 
-  #decideWithout(ask: Ask, { subjects }: ResolvedCheck): Decided {
+  #decideWithout({ charges, mode, subjects }: ResolvedCheck): Decided {
     const { fallback } = this.#rooms;
     const way = fallback.wayFor(
       subjects.filter((subject) => subject?.charge !== undefined).map((subject) => subject!.rule),
     );
-    return { decision: fallback.decide(ask.charges, ask.mode, way), degraded: way };
+    return { ...fallback.decide(charges, mode, way), degraded: way };
   }
 
   #succeeded(): void {
@@ -302,21 +284,16 @@ const DEFAULT_LEASE_SHARE = 0.05;
 const away = (reason: string): Problem =>
   new Problem('unavailable', `the backend of the limits is away: ${reason}`, { retryAfterMs: 1_000 });
 
-/** A request that a list denies takes nothing from the limits it meets besides. */
-export function askOf({ check, subjects, charges, quota }: ResolvedCheck): Ask {
-  const isListed = subjects.some((subject) => subject?.settled?.because === 'deny-list' && !subject.settled.isShadow);
-  const isDenied = isListed || quota === 'over';
-  return { charges, mode: isDenied && check.mode === 'take' ? 'look' : check.mode };
-}
-
-export function verdictOf({ check, subjects, quota }: ResolvedCheck, { decision, degraded }: Decided): Verdict {
+/** What a decision of the charges of a check means for all it is about. */
+export function verdictOf({ check, subjects, quota }: ResolvedCheck, { outcomes, degraded }: Decided): Verdict {
   let isAllowed = true;
   let retryAfterUs = 0;
   let delayUs = 0;
   let charge = 0;
   const limits: (Limit | undefined)[] = [];
-  for (const subject of subjects) {
-    const limit = subject && (subject.settled ?? limitOf(subject, decision.outcomes[charge++]!));
+  for (let at = 0; at < subjects.length; at++) {
+    const subject = subjects[at];
+    const limit = subject && (subject.settled ?? limitOf(subject, outcomes[charge++]!));
     limits.push(limit);
     if (limit === undefined || limit.isShadow) continue;
     delayUs = Math.max(delayUs, limit.delayUs);

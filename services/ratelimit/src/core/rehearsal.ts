@@ -2,7 +2,7 @@
 import { type Decision, Ledger, LedgerFull, type LimiterClock } from '@plinth/limiter';
 import { Problem } from '@plinth/problem';
 import type { Ask } from '../store/backend.ts';
-import { askOf, verdictOf } from './engine.ts';
+import { verdictOf } from './engine.ts';
 import { type ResolvedCheck, resolve } from './resolve.ts';
 import type { RuleBook } from './rule-book.ts';
 import type { Check, Subject, Verdict } from './verdict.ts';
@@ -40,8 +40,8 @@ export class Rehearsal {
     this.#atMs = Math.max(this.#atMs, atMs);
     const ready = this.#resolved(check);
     for (const { name } of ready.holds) this.notSimulated.add(name);
-    if (ready.charges.length === 0) return verdictOf(ready, { decision: NOTHING_ASKED, degraded: undefined });
-    return verdictOf(ready, { decision: this.#decided(askOf(ready)), degraded: undefined });
+    if (ready.charges.length === 0) return verdictOf(ready, NOTHING_ASKED);
+    return verdictOf(ready, this.#decided(ready));
   }
 
   #decided({ charges, mode }: Ask): Decision {

@@ -2,8 +2,9 @@
  * From what a request says of itself to what it would be charged. Everything that needs no state is settled here:
  * lists, unlimited rules, subjects that no rule knows. What is left are charges for the backend.
  */
-import { type Charge, type Policy, stateKey } from '@plinth/limiter';
+import { type Charge, type Mode, type Policy, stateKey } from '@plinth/limiter';
 import { Problem } from '@plinth/problem';
+import type { Ask } from '../store/backend.ts';
 import type { Match, Rule } from './rule.ts';
 import type { RuleBook } from './rule-book.ts';
 import type { Check, Limit, Subject } from './verdict.ts';
@@ -19,12 +20,15 @@ export interface Resolved {
   readonly settled: Limit | undefined;
 }
 
-/** A check made ready: one place per subject, undefined where no rule matched. */
-export interface ResolvedCheck {
+/** A check made ready: what is asked of the backend, and what its answers will belong to. */
+export interface ResolvedCheck extends Ask {
   readonly check: Check;
+  /** One place per subject of the check, undefined where no rule matched. */
   readonly subjects: readonly (Resolved | undefined)[];
   /** Of the subjects that have one. */
   readonly charges: readonly Charge[];
+  /** As the check has it, but a request that a list denies takes nothing from the limits it meets besides. */
+  readonly mode: Mode;
   /** Places to take, which only `acquire` does: a check passes them by. */
   readonly holds: readonly Resolved[];
   /** Has rules in Envoy's quota mode, which deny only when all of them are over; and whether they are, once it is known. */
@@ -44,19 +48,23 @@ export function resolve(book: RuleBook, check: Check, options: ResolveOptions): 
   const charges: Charge[] = [];
   let holds = NO_HOLDS;
   let quota: ResolvedCheck['quota'];
-  for (const subject of check.subjects) {
-    const resolved = resolveSubject(book, check, subject, options);
-    const isHold = resolved?.charge !== undefined && resolved.charge.policy.algorithm === undefined;
+  let mode = check.mode;
+  for (let at = 0; at < check.subjects.length; at++) {
+    const resolved = resolveSubject(book, check, check.subjects[at]!, options);
+    const charge = resolved?.charge;
+    const isHold = charge !== undefined && charge.policy.algorithm === undefined;
     subjects.push(isHold ? undefined : resolved);
-    if (isHold) holds = [...holds, resolved];
-    else if (resolved?.charge !== undefined) {
-      charges.push(resolved.charge);
-      if (isQuota(resolved)) quota = 'unknown';
-    }
+    if (isHold) holds = [...holds, resolved!];
+    else if (charge !== undefined) {
+      charges.push(charge);
+      if (isQuota(resolved!)) quota = 'unknown';
+    } else if (resolved !== undefined && isDeniedByList(resolved) && mode === 'take') mode = 'look';
   }
   if (subjects.length > 1) dropReplaced(subjects, charges);
-  return { check, subjects, charges, holds, quota };
+  return { check, subjects, charges, mode, holds, quota };
 }
+
+const isDeniedByList = ({ settled }: Resolved): boolean => settled?.because === 'deny-list' && !settled.isShadow;
 
 /** In quota mode, and meant. */
 export const isQuota = ({ rule, charge }: Resolved): boolean =>
@@ -68,7 +76,8 @@ export function withQuota(one: ResolvedCheck, isOver: boolean): ResolvedCheck {
     one.subjects.filter((subject) => subject !== undefined && isQuota(subject)).map((subject) => subject!.charge),
   );
   const charges = one.charges.map((charge) => (quotas.has(charge) ? { ...charge, isShadow: true } : charge));
-  return { ...one, charges, quota: isOver ? 'over' : 'within' };
+  const mode = isOver && one.mode === 'take' ? 'look' : one.mode;
+  return { ...one, charges, mode, quota: isOver ? 'over' : 'within' };
 }
 
 function resolveSubject(book: RuleBook, check: Check, subject: Subject, options: ResolveOptions): Resolved | undefined {
