@@ -1,7 +1,9 @@
 /** The doors besides HTTP: gRPC for Envoy, and the Redis protocol. */
 import type { Kit } from '@plinth/service-kit';
+import { traced } from './api/decision-span.ts';
 import type { RatelimitConfig } from './config.ts';
 import type { Engine } from './core/engine.ts';
+import type { Decider } from './doors/decider.ts';
 import { EnvoyDoor } from './doors/envoy-door.ts';
 import { RespDoor } from './doors/resp-door.ts';
 
@@ -30,8 +32,11 @@ export class Doors {
   /** @throws Error of the system, such as EADDRINUSE; nothing is left open then. */
   static async open({ config, engine, notReady, replicas }: DoorsOptions): Promise<Doors> {
     const { rlsHost, rlsPort, respHost, respPort } = config;
-    const envoy = new EnvoyDoor({ decider: engine, host: rlsHost, port: rlsPort, notReady, quotas: { replicas } });
-    const resp = new RespDoor({ decider: engine, host: respHost, port: respPort });
+    const decider: Decider = {
+      check: (checks, options) => traced({ trace: options?.trace }, checks, () => engine.check(checks)),
+    };
+    const envoy = new EnvoyDoor({ decider, host: rlsHost, port: rlsPort, notReady, quotas: { replicas } });
+    const resp = new RespDoor({ decider, host: respHost, port: respPort });
     const rls = `${rlsHost}:${await envoy.listen()}`;
     try {
       return new Doors(envoy, resp, { rls, resp: `${respHost}:${await resp.listen()}` });
