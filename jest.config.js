@@ -14,4 +14,6 @@ export default {
     ],
   },
   testTimeout: 60_000,
+  // Most of the time of the long files is waiting, for leases and deadlines: one worker takes twice as long.
+  maxWorkers: 2,
 };
