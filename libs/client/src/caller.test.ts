@@ -63,6 +63,13 @@ describe('a call', () => {
     expect(second).toBe(first);
   });
 
+  test('says of a key of its own making that it is worth ten minutes, and nothing of one that it is given', async () => {
+    const { caller, requests } = scripted([]);
+    await caller.call({ endpoint: incr });
+    await caller.call({ endpoint: incr }, { idempotencyKey: 'mine' });
+    expect(requests.map(({ headers }) => headers['idempotency-key-ttl'])).toEqual(['600', undefined]);
+  });
+
   test('with a condition carries a key, since its repeat would meet its own change', async () => {
     const { caller, requests } = scripted([]);
     await caller.call({ endpoint: put, headers: { 'if-match': '"7"' } });

@@ -25,7 +25,8 @@ export interface CallOptions {
 export interface WriteOptions extends CallOptions {
   /**
    * 1 to 255 printable ASCII characters. A call with the same key and the same request answers what the first one
-   * answered. Made up by itself for every write that a repeat would change: `incr`, `batch`, `txn`, all with conditions.
+   * answered. Made up by itself for every write that a repeat would change: `incr`, `batch`, `txn`, `enqueue`, all with
+   * conditions; queues know such a key for ten minutes, and one that is given for a day.
    */
   idempotencyKey?: string;
 }
@@ -45,6 +46,8 @@ export interface CallerOptions {
   random(): number;
 }
 
+/** Keys that are made here are for the repeats of one call, and for whoever looks into what became of it: ten minutes. */
+const KEY_TTL_S = '600';
 /** Silence of a stream that is not watched for progress: as good as none. */
 const SILENCE_MS_MAX = 60_000;
 
@@ -81,7 +84,10 @@ export class Caller {
   #requestOf(ask: Ask, { signal, idempotencyKey }: WriteOptions): Omit<TransportRequest, 'timeoutMs'> {
     const headers: Record<string, string> = { ...this.#options.headers, ...ask.headers };
     if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
-    else if (wantsKey(ask.endpoint, headers)) headers['idempotency-key'] = crypto.randomUUID();
+    else if (wantsKey(ask.endpoint, headers)) {
+      headers['idempotency-key'] = crypto.randomUUID();
+      headers['idempotency-key-ttl'] = KEY_TTL_S;
+    }
     propagation.inject(context.active(), headers);
     return { params: {}, query: {}, ...ask, headers, signal };
   }

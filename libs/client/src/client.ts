@@ -4,6 +4,7 @@ import { Caller } from './caller.ts';
 import { HttpTransport } from './http-transport.ts';
 import { KvClient } from './kv/kv-client.ts';
 import { type BusLike, type NatsAddress, NatsTransport } from './nats-transport.ts';
+import { QueueClient } from './queue/queue-client.ts';
 import type { Transport } from './transport.ts';
 
 export type { Bucket, ChangeEvent, Mode, Snapshot } from '@plinth/contracts/kv';
@@ -22,6 +23,9 @@ export type { KeyVersion } from './kv/version.ts';
 export type { Watch, WatchItem, WatchOptions } from './kv/watch.ts';
 export type { ConditionalOptions, Conditions, Description, Life, PutOptions } from './kv/write-headers.ts';
 export type { BusLike, NatsAddress } from './nats-transport.ts';
+export { JobListing, type JobListOptions, type JobPage } from './queue/job-listing.ts';
+export { type AddedItem, Queue, type RedriveFilter, type RenewedItem, type SettledItem } from './queue/queue.ts';
+export { QueueClient, type WorkerOrder } from './queue/queue-client.ts';
 
 export type ClientOptions = {
   /** How often a call is repeated at most, when that is safe. Default 4; 0: never. */
@@ -43,6 +47,9 @@ export type ClientOptions = {
 
 export interface Client {
   readonly kv: KvClient;
+  readonly queues: QueueClient;
+  /** As they were given: for those who want a connection of their own to the same place. Not shown when it is printed. */
+  readonly options: ClientOptions;
   /** Closes connections; calls under way fail, watches end. A bus that was given stays open. */
   close(): Promise<void>;
 }
@@ -64,7 +71,9 @@ export function createClient(options: ClientOptions): Client {
       ? new HttpTransport({ url: options.url, apiKey: options.apiKey })
       : new NatsTransport(options.nats);
   const caller = new Caller({ transport, retries, timeoutMs, headers: lowerCase(headers), random: Math.random });
-  return { kv: new KvClient(caller), close: () => transport.close() };
+  const client = { kv: new KvClient(caller), queues: new QueueClient(caller), close: () => transport.close() };
+  // It may hold a key, which must not come into a log with the client.
+  return Object.defineProperty(client, 'options', { value: options, enumerable: false }) as typeof client & Client;
 }
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {

@@ -27,9 +27,12 @@ describe('the operations of all services', () => {
     }
   });
 
-  test('of the key-value store are all listed', () => {
-    const exported = Object.values(contracts.kv).filter((value) => typeof value === 'object' && 'subject' in value);
-    expect(exported.length).toBe(contracts.kv.OPERATIONS.length);
+  test.each([
+    ['the key-value store', contracts.kv],
+    ['the task queue', contracts.queue],
+  ])('of %s are all listed', (_, module) => {
+    const exported = Object.values(module).filter((value) => typeof value === 'object' && 'subject' in value);
+    expect(exported.length).toBe(module.OPERATIONS.length);
   });
 });
 

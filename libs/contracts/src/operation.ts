@@ -32,6 +32,8 @@ export type BodyContract =
       mediaTypes?: readonly string[];
       /** The handler checks it; the schema is for the documents. For hot operations, and where a union says too little. */
       isCheckedByHandler?: boolean;
+      /** With `isCheckedByHandler`: the handler gets a `JsonText`, for what it keeps is parts of the text as it came. */
+      keepsText?: boolean;
     }
   /** Handed to the handler chunk by chunk, with back-pressure. HTTP only. */
   | { kind: 'stream'; mediaType: string; description?: string };
@@ -162,13 +164,21 @@ export interface Reply {
   stallMs?: number;
 }
 
+/** A JSON body as text, and what the text says. */
+export interface JsonText {
+  text: string;
+  value: unknown;
+}
+
 export type BodyOf<B extends BodyContract> = B extends { kind: 'bytes' }
   ? Uint8Array
-  : B extends { kind: 'json'; schema: infer S extends z.ZodType }
-    ? z.output<S>
-    : B extends { kind: 'stream' }
-      ? AsyncIterable<Uint8Array>
-      : undefined;
+  : B extends { keepsText: true }
+    ? JsonText
+    : B extends { kind: 'json'; schema: infer S extends z.ZodType }
+      ? z.output<S>
+      : B extends { kind: 'stream' }
+        ? AsyncIterable<Uint8Array>
+        : undefined;
 
 export type Handler<O extends Operation> = (
   call: Call<z.output<O['query']>, BodyOf<O['body']>>,

@@ -1,0 +1,4 @@
+import { runService } from '@plinth/service-kit';
+import { queueService } from './service.ts';
+
+await runService(queueService);
