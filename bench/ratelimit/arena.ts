@@ -1,54 +1,22 @@
-/**
- * What the contests of one run have in common: the stage, and every server and driver that some contest needs, each
- * started when the first one asks for it. Who cannot be had is noted and left out, in plain sight.
- */
-import { ProgramMissing, type Progress } from '../program.ts';
-import type { Stage } from '../stage.ts';
+/** The arena of limiters: their doors are checked, and their drivers lie in this folder. */
+import { BenchArena } from '../arena.ts';
+import { type Driver, startDriver, type Task } from '../driver.ts';
 import { assertAdmitsTen, type Door } from './door.ts';
-import { type Driver, startDriver } from './driver.ts';
 import { nodeFile } from './node-file.ts';
 
-/** Opponents that could not take part, and why. */
-export interface Absence {
-  name: string;
-  reason: string;
+/** What one slot of a driver came to. */
+export interface Effort {
+  decisions: number;
+  elapsedMs: number;
+  p50Ms?: number;
+  p99Ms?: number;
+  /** Of what was measured for memory instead of speed. */
+  bytesPerKey?: number;
 }
 
-export class Arena implements AsyncDisposable {
-  readonly stage: Stage;
-  readonly progress: Progress;
-  readonly absent: Absence[] = [];
-  readonly #started = new Map<string, Promise<unknown>>();
-  readonly #deferred: (() => Promise<void> | void)[] = [];
+export type LimiterDriver = Driver<Task, Effort>;
 
-  constructor(stage: Stage, progress: Progress) {
-    this.stage = stage;
-    this.progress = progress;
-  }
-
-  /** Starts something the first time it is asked for, and gives the same to all who ask later. */
-  once<T>(name: string, start: () => Promise<T>): Promise<T> {
-    const known = this.#started.get(name) as Promise<T> | undefined;
-    if (known !== undefined) return known;
-    const started = start();
-    this.#started.set(name, started);
-    return started;
-  }
-
-  /**
-   * Lets someone take part, unless a program is missing. Any other error ends the run.
-   * @returns One or none, for a list of contenders.
-   */
-  async unlessMissing<T>(name: string, enter: () => Promise<T>): Promise<T[]> {
-    try {
-      return [await enter()];
-    } catch (error) {
-      if (!(error instanceof ProgramMissing)) throw error;
-      if (!this.absent.some((absence) => absence.name === name)) this.absent.push({ name, reason: error.message });
-      return [];
-    }
-  }
-
+export class Arena extends BenchArena {
   /** Checks a door once, however many contests go through it. */
   check(door: Door): Promise<void> {
     return this.once(`check of ${door.name}`, async () => {
@@ -58,18 +26,9 @@ export class Arena implements AsyncDisposable {
   }
 
   /** Starts a driver that lives as long as the run. @param name - Of a file in this folder. */
-  async driver(name: string, words: readonly string[], flags: string[] = []): Promise<Driver> {
-    const driver = await startDriver(nodeFile(name), words, flags);
+  async driver(name: string, words: readonly string[], flags: string[] = []): Promise<LimiterDriver> {
+    const driver = await startDriver<Task, Effort>(nodeFile(name), words, flags);
     this.defer(() => driver.stop());
     return driver;
-  }
-
-  /** Has something done when the run ends; the last one first. */
-  defer(work: () => Promise<void> | void): void {
-    this.#deferred.unshift(work);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const work of this.#deferred) await work();
   }
 }

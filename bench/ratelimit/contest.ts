@@ -1,7 +1,8 @@
 /** Who is compared with whom, in which work, and what came of it round by round. */
 import { type CpuWindow, withCpu } from '../cpu.ts';
+import type { Task } from '../driver.ts';
 import { median, medianKnown } from '../median.ts';
-import type { Driver, Task } from './driver.ts';
+import type { LimiterDriver } from './arena.ts';
 
 /** What can be asked for with `--only`. A1 to A13 are acceptance rows; `lines` are distances to physical lines. */
 export const ROWS = [
@@ -88,16 +89,16 @@ export function costOf({ cost }: Pick<Contest, 'cost'>, sample: Sample): number 
 }
 
 /** Measures a server while a driver loads it. @param servers - Its process and those of its stores. */
-export function loadedBy(driver: Driver, servers: readonly number[]): Contender['measure'] {
+export function loadedBy(driver: LimiterDriver, servers: readonly number[]): Contender['measure'] {
   return (task) => withCpu({ servers, clients: [driver.pid] }, () => effortOf(driver, task));
 }
 
 /** Measures what works inside the driver itself, such as a library. @param stores - Servers that work for it. */
-export function workingIn(driver: Driver, stores: readonly number[] = []): Contender['measure'] {
+export function workingIn(driver: LimiterDriver, stores: readonly number[] = []): Contender['measure'] {
   return (task) => withCpu({ servers: [driver.pid, ...stores] }, () => effortOf(driver, task));
 }
 
-async function effortOf(driver: Driver, task: Task) {
+async function effortOf(driver: LimiterDriver, task: Task) {
   const { elapsedMs, ...effort } = await driver.work(task);
   return { ...effort, perSecond: effort.decisions / (elapsedMs / 1_000) };
 }

@@ -3,7 +3,7 @@
  *
  *     node grpc-load.ts <address> <name of a call> <calls in flight>
  */
-import { pressed, workOff } from './driver-main.ts';
+import { pressed, workOff } from '../driver-main.ts';
 import { framed, GrpcChannel } from './grpc-channel.ts';
 import { CALLS } from './grpc-wire.ts';
 import { drawer } from './workload.ts';

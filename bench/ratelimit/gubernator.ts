@@ -1,10 +1,10 @@
 /** gubernator, one node, at its defaults. Version 2.4.0 is the newest that its first home published. */
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@plinth/engines';
+import { goModule } from '../go-module.ts';
 import { buildProgram } from '../program.ts';
 import type { Arena } from './arena.ts';
 import type { Door } from './door.ts';
-import { goModule } from './go-module.ts';
 import { GrpcChannel } from './grpc-channel.ts';
 import { GET_RATE_LIMITS, type GubernatorAsk, getRateLimits, readGubernatorAnswer } from './grpc-wire.ts';
 import { LIMITS } from './workload.ts';

@@ -6,7 +6,7 @@
  * `nothing` is an empty function asked in the same way: the floor of this measurement.
  */
 import { setImmediate as turn } from 'node:timers/promises';
-import { workOff } from './driver-main.ts';
+import { workOff } from '../driver-main.ts';
 import { type LibraryName, library } from './library.ts';
 import { drawer, KEYS, keyOf } from './workload.ts';
 

@@ -6,7 +6,7 @@
  * Counted are resident pages, after a collection on both sides, for half a million keys that are in the limiter alone:
  * nobody else holds them. One measurement a process, since memory given back is not always returned.
  */
-import { workOff } from './driver-main.ts';
+import { workOff } from '../driver-main.ts';
 import { type LibraryName, library } from './library.ts';
 
 const KEYS = 500_000;

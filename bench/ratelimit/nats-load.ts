@@ -4,7 +4,7 @@
  *     node nats-load.ts <url of NATS> <checks in a message> <messages in flight>
  */
 import { connect } from '@nats-io/transport-node';
-import { pressed, workOff } from './driver-main.ts';
+import { pressed, workOff } from '../driver-main.ts';
 import { batchOf } from './plinth.ts';
 import { drawer, KEYS } from './workload.ts';
 

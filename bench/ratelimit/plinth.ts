@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@plinth/engines';
 import { serviceProcess } from '@plinth/suite/service-process';
+import { ask } from '../resp-client.ts';
 import type { Stage } from '../stage.ts';
 import type { HttpRequest } from '../wrk.ts';
 import type { Arena } from './arena.ts';
 import type { Door } from './door.ts';
 import { GrpcChannel } from './grpc-channel.ts';
-import { ask } from './resp-client.ts';
 import { rlsDoor } from './rls-door.ts';
 import { ENVOY_DOMAIN, keyOf, LIMITS, type LimitName, OWN_DOMAIN, OWN_EXTENSION, rulesFile } from './workload.ts';
 

@@ -3,7 +3,7 @@
  *
  *     node redis-load.ts <name> <url of Redis> <keys> <decisions in flight>
  */
-import { pressed, workOff } from './driver-main.ts';
+import { pressed, workOff } from '../driver-main.ts';
 import { REDIS_LIMITERS, type RedisLimiterName } from './redis-limiter.ts';
 import { drawer, keyOf } from './workload.ts';
 

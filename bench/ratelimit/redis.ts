@@ -1,13 +1,10 @@
 /** Redis as a store of limits: nothing is written to disk, since limits this short need not outlive a crash. */
-import { freePort } from '@plinth/engines';
 import { withCpu } from '../cpu.ts';
-import { findRedis, type RedisPrograms } from '../kv/redis.ts';
 import { parseRedisCsv } from '../kv/redis-report.ts';
 import { runProgram } from '../program.ts';
-import type { Server } from '../stage.ts';
+import { type RedisServer, redisPrograms, startRedisServer } from '../redis-programs.ts';
 import type { Arena } from './arena.ts';
 import type { Contender, Sample } from './contest.ts';
-import { ask } from './resp-client.ts';
 import { KEYS } from './workload.ts';
 
 /** redis-benchmark counts requests, not seconds: a slot is sized by the speed of the one before. */
@@ -15,34 +12,9 @@ const FIRST_PER_SECOND = 20_000;
 /** Enough that a server with nothing to do between two answers is never seen. */
 const CONNECTIONS = 32;
 
-/** A Redis that runs. */
-export interface Redis {
-  server: Server;
-  port: number;
-  version: string;
-}
-
-/** @throws ProgramMissing when Redis is neither here nor can be fetched. */
-export function findPrograms(arena: Arena): Promise<RedisPrograms> {
-  return arena.once('redis programs', () => findRedis(arena.progress));
-}
-
 /** Starts an empty Redis. @param purpose - Each store has its own, so that the CPU of one is not that of another. */
-export function startRedis(arena: Arena, purpose: string): Promise<Redis> {
-  return arena.once(`redis for ${purpose}`, async () => {
-    const programs = await findPrograms(arena);
-    const port = await freePort();
-    const server = await arena.stage.start({
-      name: `redis-${purpose}`,
-      program: programs.server,
-      args: ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-      url: `redis://127.0.0.1:${port}`,
-      isReady: async () => (await ask(port, ['PING'])) === 'PONG',
-    });
-    const version = /v=(\S+)/.exec(await runProgram(programs.server, ['--version']))?.[1] ?? 'of unknown version';
-    return { server, port, version };
-  });
-}
+export const startRedis = (arena: Arena, purpose: string): Promise<RedisServer> =>
+  startRedisServer(arena, purpose, { appendonly: 'no' });
 
 /** What to send to a server that speaks Redis' protocol. */
 export interface RespLoad {
@@ -59,7 +31,7 @@ export interface RespLoad {
 export function loadedByRedisBenchmark(arena: Arena, servers: readonly number[], load: RespLoad): Contender['measure'] {
   let perSecond = FIRST_PER_SECOND;
   return async ({ seconds }) => {
-    const { benchmark } = await findPrograms(arena);
+    const { benchmark } = await redisPrograms(arena);
     const decisions = Math.ceil(perSecond * seconds);
     const size = ['-c', String(CONNECTIONS), '-P', String(load.pipeline), '-n', String(decisions), '-r', String(KEYS)];
     const address = ['-h', '127.0.0.1', '-p', String(load.port)];

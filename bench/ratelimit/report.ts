@@ -1,21 +1,18 @@
 /** Says what a run found: tables for people, one line of JSON for machines. */
-import type { Machine } from '../machine.ts';
-import { medianKnown, type Ratio } from '../median.ts';
-import { type Column, figure, markdownTable } from '../table.ts';
-import type { Absence } from './arena.ts';
+import { jsonLine } from '../json-line.ts';
+import { medianKnown } from '../median.ts';
+import { type RunFacts, reportHead, runRecord } from '../report-head.ts';
+import { type Column, figure, markdownTable, ratioText } from '../table.ts';
 import { figuresOf, type Lane } from './contest.ts';
 import type { Options } from './options.ts';
 import { type CostOutcome, costOutcomesOf, type Outcome, outcomesOf } from './targets.ts';
 import type { WindowFinding } from './windows.ts';
 
 /** Everything a run found. */
-export interface Findings {
-  machine: Machine;
-  commit: string;
+export interface Findings extends RunFacts {
   options: Options;
   lanes: Lane[];
   windows: WindowFinding[];
-  absent: readonly Absence[];
 }
 
 /** The verdicts of a run. */
@@ -44,26 +41,14 @@ function isKept({ ratio, ratioMax }: WindowFinding): boolean {
 
 /** The whole report in markdown. */
 export function renderReport(findings: Findings, judgement: Judgement): string {
-  const { lanes, windows, absent } = findings;
+  const { lanes, windows } = findings;
   const hasTargets = judgement.outcomes.length + judgement.costOutcomes.length > 0;
   return [
-    head(findings, judgement),
-    ...absent.map(({ name, reason }) => `**${name} took no part**: ${reason}`),
+    ...reportHead(findings, { service: 'ratelimit', foreignShare: judgement.foreignShare, decides: 'cost decides' }),
     ...(lanes.length > 0 ? [figuresTable(lanes)] : []),
     ...(hasTargets ? [targetsTable(judgement)] : []),
     ...(windows.length > 0 ? [windowsTable(windows)] : []),
   ].join('\n\n');
-}
-
-function head({ machine, commit, options }: Findings, { foreignShare }: Judgement): string {
-  const { cpu, cores, memoryGiB, kernel, node } = machine;
-  const others = foreignShare === undefined ? 'unknown' : `${Math.round(foreignShare * 100)} %`;
-  return [
-    `# ratelimit, commit ${commit}`,
-    '',
-    `- ${cores} × ${cpu}, ${memoryGiB} GiB, Linux ${kernel}, Node ${node}`,
-    `- ${options.rounds} rounds of ${options.seconds} s, medians; CPU taken by others meanwhile: ${others}; cost decides`,
-  ].join('\n');
 }
 
 const FIGURE_COLUMNS: Column[] = [
@@ -113,11 +98,6 @@ function costRow({ target, title, cost, reached }: CostOutcome): string[] {
   return [target.row, wanted, `${figure(cost)} µs`, '–', '–', reached ? 'reached' : 'MISSED'];
 }
 
-/** The median, and the worst and best round behind it. */
-function ratioText(ratio: Ratio | undefined): string {
-  return ratio === undefined ? '–' : `${figure(ratio.median)} × (${figure(ratio.min)}–${figure(ratio.max)})`;
-}
-
 function windowsTable(windows: readonly WindowFinding[]): string {
   const columns: Column[] = [
     { head: 'limiter' },
@@ -137,17 +117,10 @@ function windowsTable(windows: readonly WindowFinding[]): string {
 
 /** The run as one line of JSON. Ratios of cost are theirs to ours, of decisions/s ours to theirs. */
 export function renderJson(findings: Findings, judgement: Judgement): string {
-  const { machine, commit, options, lanes, windows, absent } = findings;
-  const { rounds, seconds } = options;
-  const run = {
-    bench: 'ratelimit',
-    at: new Date().toISOString(),
-    commit,
-    machine,
+  const { lanes, windows } = findings;
+  return jsonLine({
+    ...runRecord('ratelimit', findings),
     opponents: [...new Set(lanes.map(({ contender }) => contender.title))],
-    absent,
-    rounds,
-    seconds,
     ...judgement,
     figures: lanes.map((lane) => ({
       row: lane.contest.row,
@@ -157,11 +130,5 @@ export function renderJson(findings: Findings, judgement: Judgement): string {
       ...figuresOf(lane),
     })),
     windows,
-  };
-  return JSON.stringify(run, (_name, value) => (typeof value === 'number' ? shortened(value) : value));
-}
-
-/** Four digits are more than any figure here is good for; whole numbers stay whole. */
-function shortened(value: number): number {
-  return Number.isInteger(value) ? value : Number(value.toPrecision(4));
+  });
 }

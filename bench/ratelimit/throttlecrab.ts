@@ -1,11 +1,11 @@
 /** throttlecrab: GCRA in memory, written in Rust, over HTTP and over Redis' protocol. At its defaults. */
 import { freePort } from '@plinth/engines';
 import { buildProgram } from '../program.ts';
+import { ask } from '../resp-client.ts';
 import type { HttpRequest } from '../wrk.ts';
 import type { Arena } from './arena.ts';
 import { cargoPackage } from './cargo-package.ts';
 import type { Door } from './door.ts';
-import { ask } from './resp-client.ts';
 import { LIMITS, type LimitName } from './workload.ts';
 
 const NAME = 'throttlecrab-server';

@@ -9,18 +9,12 @@ import type { Reservations } from '../core/reservations.ts';
 import type { Verdict } from '../core/verdict.ts';
 import { traced } from './decision-span.ts';
 import { deniedReply } from './denied.ts';
-import { type CheckWish, fault, readChecks } from './read-check.ts';
+import { type CheckList, type CheckWish, fault, readChecks } from './read-check.ts';
 import type { Turns } from './turns.ts';
-import { checkAnswer, checkText } from './write-verdict.ts';
+import { VerdictList } from './verdict-list.ts';
+import { checkAnswer } from './write-verdict.ts';
 
 const JSON_HEADERS = { 'content-type': 'application/json' };
-
-function listText(verdicts: readonly Verdict[]): string {
-  let text = '[';
-  for (let at = 0; at < verdicts.length; at++)
-    text += at === 0 ? checkText(verdicts[at]!) : `,${checkText(verdicts[at]!)}`;
-  return `${text}]`;
-}
 
 export interface DecideRooms {
   engine: Engine;
@@ -34,20 +28,20 @@ export interface DecideRooms {
 type CheckCall = Call<{ status?: '200' | '429' | undefined; headers?: HeaderStyle | undefined }>;
 
 export function decideOperations({ engine, policies, reservations, turns, headers }: DecideRooms): Served[] {
+  const list = new VerdictList();
+
   function decide(call: CheckCall, mode: Mode): Reply | Promise<Reply> {
     const wish = readChecks(call.body, { mode, policies });
-    if (Array.isArray(wish)) return decideMany(call, wish);
+    if ('checks' in wish) return decideMany(call, wish);
     const verdicts = traced(call, [wish.check], () => engine.check([wish.check]));
     if (verdicts instanceof Promise) return verdicts.then(([verdict]) => finish(call, wish, verdict!));
     return finish(call, wish, verdicts[0]!);
   }
 
-  function decideMany(call: CheckCall, wishes: readonly CheckWish[]): Reply | Promise<Reply> {
-    const special = wishes.findIndex(({ waitMs, reserveMs }) => waitMs !== undefined || reserveMs !== undefined);
-    if (special >= 0) throw fault(`/${special}`, 'waitMs and reserveMs are for a check by itself');
-    const checks = wishes.map(({ check }) => check);
+  function decideMany(call: CheckCall, { checks, wishing }: CheckList): Reply | Promise<Reply> {
+    if (wishing >= 0) throw fault(`/${wishing}`, 'waitMs and reserveMs are for a check by itself');
     const verdicts = traced(call, checks, () => engine.check(checks));
-    const answer = (all: readonly Verdict[]): Reply => ({ status: 200, headers: JSON_HEADERS, body: listText(all) });
+    const answer = (all: readonly Verdict[]): Reply => ({ status: 200, headers: JSON_HEADERS, body: list.write(all) });
     return verdicts instanceof Promise ? verdicts.then(answer) : answer(verdicts);
   }
 

@@ -4,7 +4,7 @@ import { DOMAIN, LIMITS } from '@plinth/contracts/ratelimit';
 import { Problem } from '@plinth/problem';
 import { z } from 'zod';
 import type { Engine } from '../core/engine.ts';
-import type { Check, Limit, Verdict } from '../core/verdict.ts';
+import { type Check, checkOf, type Limit, subjectOf, type Verdict } from '../core/verdict.ts';
 import { unitOf } from '../doors/rls/units.ts';
 
 /** By number, as `RateLimitUnit` has them. */
@@ -52,9 +52,11 @@ function readRequest(body: unknown): Check {
     throw new Problem('invalid_request', `the body is no RateLimitRequest: ${issues[0]!.message}`, { issues });
   }
   const { domain, descriptors, hitsAddend, hits_addend } = parsed.data;
-  const subjects = descriptors.map((one) => ({ entries: one.entries, cost: one.hitsAddend ?? one.hits_addend }));
+  const subjects = descriptors.map(({ entries, ...one }) =>
+    subjectOf(entries, { cost: one.hitsAddend ?? one.hits_addend }),
+  );
   // 0 is what proto3 leaves out: the default, which is one hit.
-  return { domain, subjects, cost: hitsAddend || hits_addend || 1, mode: 'take' };
+  return checkOf(domain, subjects, hitsAddend || hits_addend || 1, 'take');
 }
 
 function responseOf({ isAllowed, limits }: Verdict): object {

@@ -8,7 +8,7 @@ import { Problem } from '@plinth/problem';
 import { limitHeaders } from '@plinth/rate-limit/headers';
 import type { Engine } from '../core/engine.ts';
 import type { Entry } from '../core/rule.ts';
-import type { Check, Verdict } from '../core/verdict.ts';
+import { checkOf, subjectOf, type Verdict } from '../core/verdict.ts';
 import { traced } from './decision-span.ts';
 import { deniedReply } from './denied.ts';
 import { checkEntry } from './read-check.ts';
@@ -49,7 +49,7 @@ export function gateOperations({ engine, headers, addressOf }: GateRooms): Serve
       const { domain = 'default', by = 'ip:address', cost = 1, deny } = call.query;
       const style = call.query.headers ?? headers;
       const entries = planOf(by).map(({ name, source }) => entryOf(name, source(call)));
-      const check: Check = { domain, cost, mode: 'take', subjects: [{ entries }] };
+      const check = checkOf(domain, [subjectOf(entries)], cost, 'take');
       const verdicts = traced(call, [check], () => engine.check([check]));
       const reply = ([verdict]: Verdict[]) => answer(verdict!, style, Number(deny));
       return verdicts instanceof Promise ? verdicts.then(reply) : reply(verdicts);

@@ -9,7 +9,7 @@ import type { PolicySpec } from '@plinth/limiter';
 import { Problem } from '@plinth/problem';
 import type { Engine } from '../core/engine.ts';
 import type { RequestPolicies } from '../core/request-policies.ts';
-import type { Check, Verdict } from '../core/verdict.ts';
+import { type Check, checkOf, subjectOf, type Verdict } from '../core/verdict.ts';
 
 /** Flags of `behavior`; the others are about their own cluster and change no answer here. */
 const GREGORIAN = 4;
@@ -99,12 +99,8 @@ function read(request: unknown, policies: RequestPolicies): Wanted {
     { key: 'key', value: key },
   ];
   const mode = hits === 0 ? 'look' : 'take';
-  const check = {
-    domain: 'gubernator',
-    cost: Math.abs(hits),
-    mode,
-    subjects: [{ entries, policy: policies.of(spec) }],
-  } as const;
+  const subject = subjectOf(entries, { policy: policies.of(spec) });
+  const check = checkOf('gubernator', [subject], Math.abs(hits), mode);
   return { check, limit, behavior, hits };
 }
 

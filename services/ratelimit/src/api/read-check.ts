@@ -9,7 +9,7 @@ import { type Mode, type Policy, UNITS_MAX } from '@plinth/limiter';
 import { grouped, Problem } from '@plinth/problem';
 import type { RequestPolicies } from '../core/request-policies.ts';
 import type { Entry } from '../core/rule.ts';
-import type { Check, Subject } from '../core/verdict.ts';
+import { type Check, checkOf, type Subject, subjectOf } from '../core/verdict.ts';
 
 /** A check, and what else may be asked of it. */
 export interface CheckWish {
@@ -17,6 +17,12 @@ export interface CheckWish {
   waitMs: number | undefined;
   reserveMs: number | undefined;
   priority: string | undefined;
+}
+
+/** Checks of one request, and the first of them that wishes something besides; −1: none. */
+export interface CheckList {
+  checks: Check[];
+  wishing: number;
 }
 
 export interface ReadOptions {
@@ -32,6 +38,7 @@ export interface ReadOptions {
 
 type Members = Record<string, unknown>;
 
+const DEFAULT_DOMAIN = 'default';
 const MEMBERS = new Set(['domain', 'descriptors', 'limit', 'key', 'cost', 'waitMs', 'priority', 'reserveMs']);
 const { checksMax, descriptorsMax, entriesMax, entryKeyBytesMax, entryValueBytesMax } = LIMITS;
 const COST = { min: 0, max: UNITS_MAX };
@@ -48,7 +55,7 @@ export function readCheck(body: unknown, options: ReadOptions): CheckWish {
 }
 
 /** One check, or a list of up to 1,000. @throws Problem `invalid_request` */
-export function readChecks(body: unknown, options: ReadOptions): CheckWish | CheckWish[] {
+export function readChecks(body: unknown, options: ReadOptions): CheckWish | CheckList {
   const reader = new CheckReader(options);
   return Array.isArray(body) ? reader.readList(body) : reader.read(body);
 }
@@ -59,38 +66,55 @@ class CheckReader {
   /** Which of a list of checks is being read, and which of its descriptors; −1: none. */
   #check = -1;
   #descriptor = -1;
+  /** The latest that was legal. */
+  #domain = DEFAULT_DOMAIN;
 
   constructor(options: ReadOptions) {
     this.#options = options;
     this.#besides = options.besides;
   }
 
-  readList(list: readonly unknown[]): CheckWish[] {
+  readList(list: readonly unknown[]): CheckList {
     if (list.length === 0) throw this.#fault('', 'a list of checks has at least one');
     if (list.length > checksMax) {
       throw this.#fault('', `${grouped(list.length)} checks; the most is ${grouped(checksMax)}`);
     }
-    const wishes: CheckWish[] = [];
-    for (this.#check = 0; this.#check < list.length; this.#check++) wishes.push(this.read(list[this.#check]));
-    return wishes;
+    const checks: Check[] = [];
+    let wishing = -1;
+    for (this.#check = 0; this.#check < list.length; this.#check++) {
+      const { check, waitMs, reserveMs } = this.read(list[this.#check]);
+      if (wishing < 0 && (waitMs !== undefined || reserveMs !== undefined)) wishing = this.#check;
+      checks.push(check);
+    }
+    return { checks, wishing };
   }
 
   read(body: unknown): CheckWish {
     const members = this.#object(body, '', 'a check');
     for (const name in members) {
-      if (!MEMBERS.has(name) && !this.#besides?.includes(name)) throw this.#unknown(name, 'here');
+      if (name === 'descriptors' || MEMBERS.has(name) || this.#besides?.includes(name)) continue;
+      throw this.#unknown(name, 'here');
     }
-    const { domain = 'default', cost = 1, waitMs, priority, reserveMs } = members;
-    if (typeof domain !== 'string' || !DOMAIN.test(domain)) {
-      throw this.#fault('/domain', 'a domain is 1–256 visible ASCII characters');
-    }
+    const { cost = 1, waitMs, priority, reserveMs } = members;
+    const domain = this.#domainOf(members.domain);
     const { mode, cost: units = this.#whole(cost, '/cost', COST) } = this.#options;
     return {
-      check: { domain, cost: units, mode, subjects: this.#subjects(members) },
+      check: checkOf(domain, this.#subjects(members), units, mode),
       waitMs: waitMs === undefined ? undefined : this.#whole(waitMs, '/waitMs', WAIT_MS),
       reserveMs: reserveMs === undefined ? undefined : this.#whole(reserveMs, '/reserveMs', RESERVE_MS),
       priority: priority === undefined ? undefined : this.#text(priority, '/priority', PRIORITY),
     };
+  }
+
+  /** The checks of a list are mostly of one domain. */
+  #domainOf(domain: unknown): string {
+    if (domain === undefined) return DEFAULT_DOMAIN;
+    if (domain === this.#domain) return this.#domain;
+    if (typeof domain !== 'string' || !DOMAIN.test(domain)) {
+      throw this.#fault('/domain', 'a domain is 1–256 visible ASCII characters');
+    }
+    this.#domain = domain;
+    return domain;
   }
 
   #subjects({ descriptors, limit, key }: Members): Subject[] {
@@ -110,8 +134,10 @@ class CheckReader {
   #named(limit: unknown, key: unknown): Subject {
     if (limit === undefined) throw this.#fault('', 'neither descriptors nor limit: there is nothing to be limited');
     const entries = this.#keyEntries(key);
-    if (typeof limit === 'string') return { entries, ruleName: this.#text(limit, '/limit', RULE_NAME) };
-    return { entries, policy: this.#policy(limit) };
+    if (typeof limit === 'string') {
+      return subjectOf(entries, { ruleName: this.#text(limit, '/limit', RULE_NAME) });
+    }
+    return subjectOf(entries, { policy: this.#policy(limit) });
   }
 
   #keyEntries(key: unknown): Entry[] {
@@ -123,17 +149,17 @@ class CheckReader {
   /** `{"entries": [...]}`, or the short form, whose members are the entries. */
   #subject(descriptor: unknown): Subject {
     const members = this.#object(descriptor, '', 'a descriptor');
-    if (!Array.isArray(members.entries)) return { entries: this.#shortEntries(members) };
+    if (!Array.isArray(members.entries)) return subjectOf(this.#shortEntries(members));
     const { cost, limit } = members;
     for (const name in members) {
       if (name !== 'entries' && name !== 'cost' && name !== 'limit') throw this.#unknown(name, 'beside entries');
     }
     const list = this.#list(members.entries, '/entries', { what: 'entries', max: entriesMax });
-    return {
-      entries: list.map((entry, at) => this.#entry(entry, `/entries/${at}`)),
+    const entries = list.map((entry, at) => this.#entry(entry, `/entries/${at}`));
+    return subjectOf(entries, {
       cost: cost === undefined ? undefined : this.#whole(cost, '/cost', COST),
       policy: limit === undefined ? undefined : this.#policy(limit),
-    };
+    });
   }
 
   #entry(given: unknown, place: string): Entry {

@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { policyOf } from '@plinth/limiter';
 import { seededRandom } from '@plinth/testkit';
 import type { Limit, Verdict } from '../core/verdict.ts';
+import { VerdictList } from './verdict-list.ts';
 import { checkAnswer, checkText } from './write-verdict.ts';
 
 const random = seededRandom();
@@ -44,3 +45,17 @@ test(`a verdict written as text is the JSON of its answer (seed ${seed})`, () =>
     expect(checkText(verdict)).toBe(JSON.stringify(checkAnswer(verdict)));
   }
 });
+
+test(`a list of verdicts is the JSON of their answers (seed ${seed})`, () => {
+  const list = new VerdictList();
+  for (let round = 0; round < 2_000; round++) {
+    const verdicts = Array.from({ length: 1 + random.int(6) }, () =>
+      random() < 0.5 ? anyVerdict() : { ...anyVerdict(), isAllowed: true, limits: [plainLimit(), plainLimit()] },
+    );
+    expect(list.write(verdicts).toString()).toBe(JSON.stringify(verdicts.map(checkAnswer)));
+  }
+});
+
+function plainLimit(): Limit {
+  return { ...anyLimit(), isAllowed: true, isShadow: false, because: undefined, remaining: random.int(3_000_000_000) };
+}

@@ -3,7 +3,7 @@ import type { CheckAnswer, LimitAnswer } from '@plinth/contracts/ratelimit';
 import type { Limit, Verdict } from '../core/verdict.ts';
 
 /** A ten-thousandth of a millisecond is rounding, and no reason to wait for one more. */
-const ceilMs = (us: number): number => Math.max(0, Math.ceil(us / 1_000 - 1e-4));
+export const ceilMs = (us: number): number => Math.max(0, Math.ceil(us / 1_000 - 1e-4));
 /** JSON has no Infinity: null says never. */
 export const retryMs = (us: number): number | null => (us === Number.POSITIVE_INFINITY ? null : ceilMs(us));
 
@@ -41,7 +41,7 @@ function limitAnswer(limit: Limit): LimitAnswer {
   return answer;
 }
 
-/** As `JSON.stringify(checkAnswer(verdict))`, without the objects: a list of a thousand is written from this. */
+/** As `JSON.stringify(checkAnswer(verdict))`, without the objects. */
 export function checkText(verdict: Verdict): string {
   const { isAllowed, limits, retryAfterUs, delayUs, degraded } = verdict;
   let text = isAllowed ? '{"allowed":true,"limits":[' : '{"allowed":false,"limits":[';

@@ -9,6 +9,7 @@ import { Problem } from '@plinth/problem';
 import { type Backend, BackendAway } from '../store/backend.ts';
 import type { Breaker } from './breaker.ts';
 import type { Fallback } from './fallback.ts';
+import { FamiliarChecks } from './familiar-checks.ts';
 import type { LeaseDesk } from './lease-desk.ts';
 import { isQuota, type Resolved, type ResolvedCheck, resolve, withQuota } from './resolve.ts';
 import type { OnError } from './rule.ts';
@@ -17,7 +18,7 @@ import type { Check, Limit, Verdict } from './verdict.ts';
 
 /** Told of every decision; must be cheap. */
 export interface LimitObserver {
-  decided(check: Check, verdict: Verdict, nowMs: number): void;
+  decided(check: Check, verdict: Verdict, nowMs: number, keyHash?: number): void;
 }
 
 export interface EngineRooms {
@@ -64,6 +65,7 @@ function fill(known: readonly (Decided | undefined)[], found: readonly Decided[]
 
 export class Engine {
   readonly #rooms: EngineRooms;
+  readonly #familiar = new FamiliarChecks();
 
   constructor(rooms: EngineRooms) {
     this.#rooms = rooms;
@@ -79,9 +81,14 @@ export class Engine {
    * @throws Problem `limit_not_found`, before anything of any of them is counted.
    */
   check(checks: readonly Check[]): Verdict[] | Promise<Verdict[]> {
-    const ready = checks.map((check) => this.resolve(check));
-    if (ready.some(({ quota }) => quota !== undefined)) return this.#checkQuotas(ready);
-    return this.#checkReady(ready);
+    const ready: ResolvedCheck[] = [];
+    let hasQuotas = false;
+    for (let at = 0; at < checks.length; at++) {
+      const one = this.resolve(checks[at]!);
+      if (one.quota !== undefined) hasQuotas = true;
+      ready.push(one);
+    }
+    return hasQuotas ? this.#checkQuotas(ready) : this.#checkReady(ready);
   }
 
   #checkReady(ready: readonly ResolvedCheck[]): Verdict[] | Promise<Verdict[]> {
@@ -106,23 +113,37 @@ export class Engine {
   }
 
   resolve(check: Check): ResolvedCheck {
-    return resolve(this.book, check, this.#rooms);
+    const { book } = this;
+    const familiar = this.#familiar.find(book, check);
+    if (familiar !== undefined) {
+      const { subjects, charges, mode, holds, quota, keyHash } = familiar;
+      return { check, subjects, charges, mode, holds, quota, keyHash };
+    }
+    const resolved = resolve(book, check, this.#rooms);
+    this.#familiar.meet(resolved);
+    return resolved;
   }
 
   // ------------------------------------------------------------ deciding
 
   #decideAll(ready: readonly ResolvedCheck[]): Decided[] | Promise<Decided[]> {
-    const known: (Decided | undefined)[] = [];
-    const asked: ResolvedCheck[] = [];
+    const { desk } = this.#rooms;
+    let known: (Decided | undefined)[] | undefined;
     for (let at = 0; at < ready.length; at++) {
       const one = ready[at]!;
-      const decided = one.charges.length === 0 ? NOTHING_ASKED : this.#rooms.desk.decide(one, one.subjects[0]?.rule);
-      known.push(decided);
-      if (decided === undefined) asked.push(one);
+      const decided = one.charges.length === 0 ? NOTHING_ASKED : desk.decide(one, one.subjects[0]?.rule);
+      if (decided === undefined) continue;
+      known ??= ready.map(() => undefined);
+      known[at] = decided;
     }
+    if (known === undefined) return this.#ask(ready);
+    return this.#askRest(ready, known);
+  }
+
+  #askRest(ready: readonly ResolvedCheck[], known: readonly (Decided | undefined)[]): Decided[] | Promise<Decided[]> {
+    const asked = ready.filter((_, at) => known[at] === undefined);
     if (asked.length === 0) return known as Decided[];
     const found = this.#ask(asked);
-    if (asked.length === ready.length) return found;
     return found instanceof Promise ? found.then((late) => fill(known, late)) : fill(known, found);
   }
 
@@ -187,11 +208,15 @@ export class Engine {
 
   #verdicts(ready: readonly ResolvedCheck[], decided: readonly Decided[]): Verdict[] {
     const nowMs = this.#rooms.now();
-    return ready.map((one, at) => {
+    const { observer } = this.#rooms;
+    const verdicts: Verdict[] = [];
+    for (let at = 0; at < ready.length; at++) {
+      const one = ready[at]!;
       const verdict = verdictOf(one, decided[at]!);
-      this.#rooms.observer.decided(one.check, verdict, nowMs);
-      return verdict;
-    });
+      observer.decided(one.check, verdict, nowMs, one.keyHash);
+      verdicts.push(verdict);
+    }
+    return verdicts;
   }
 
   // ------------------------------------------------------------ other wishes

@@ -53,12 +53,14 @@ export class LiveCounts {
   readonly #ofRule = new Map<Rule, Row>();
   readonly #inline = new Row('', INLINE);
   readonly #other = new Row('', OTHER);
+  #lastRule: Rule | undefined;
+  #lastRow = this.#inline;
   /** Of requests, whatever the number of their limits. */
   readonly requests = { allowed: 0, denied: 0, degraded: 0, unmatched: 0 };
 
   /** Counts what one limit said in a decision that took something. */
   count(limit: Limit, isDegraded: boolean): void {
-    const row = limit.rule === undefined ? this.#inline : (this.#ofRule.get(limit.rule) ?? this.#found(limit.rule));
+    const row = limit.rule === undefined ? this.#inline : this.#rowOf(limit.rule);
     if (limit.isAllowed) {
       row.allowed++;
       if (limit.policy !== undefined && limit.remaining < limit.policy.capacity * NEAR_SHARE_LEFT) row.nearLimit++;
@@ -67,9 +69,18 @@ export class LiveCounts {
     if (isDegraded) row.degraded++;
   }
 
+  /** What comes together is mostly of one rule: the last one is at hand. */
+  #rowOf(rule: Rule): Row {
+    if (rule === this.#lastRule) return this.#lastRow;
+    this.#lastRow = this.#ofRule.get(rule) ?? this.#found(rule);
+    this.#lastRule = rule;
+    return this.#lastRow;
+  }
+
   /** To be called when the rules have changed: lets go of those that were. */
   forgetIdentities(): void {
     this.#ofRule.clear();
+    this.#lastRule = undefined;
   }
 
   /** Every rule that has been asked. */

@@ -53,7 +53,7 @@ export class Observatory implements LimitObserver {
     this.#show = show;
   }
 
-  decided(check: Check, verdict: Verdict, nowMs: number): void {
+  decided(check: Check, verdict: Verdict, nowMs: number, keyHash?: number): void {
     if (check.mode === 'look') return;
     const { limits, degraded } = verdict;
     let isTraffic = false;
@@ -72,7 +72,7 @@ export class Observatory implements LimitObserver {
     else requests.denied++;
     if (degraded !== undefined) requests.degraded++;
     if (!isMatched) requests.unmatched++;
-    this.recorder.record(check, verdict, nowMs);
+    this.recorder.record(check, verdict, nowMs, keyHash);
   }
 
   #limitDecided(check: Check, subject: number, limit: Limit, isDegraded: boolean, atMs: number): void {

@@ -33,6 +33,8 @@ export interface ResolvedCheck extends Ask {
   readonly holds: readonly Resolved[];
   /** Has rules in Envoy's quota mode, which deny only when all of them are over; and whether they are, once it is known. */
   readonly quota: 'unknown' | 'over' | 'within' | undefined;
+  /** By which the recorder chooses keys; known beforehand for keys that come often. */
+  readonly keyHash: number | undefined;
 }
 
 export interface ResolveOptions {
@@ -61,7 +63,7 @@ export function resolve(book: RuleBook, check: Check, options: ResolveOptions): 
     } else if (resolved !== undefined && isDeniedByList(resolved) && mode === 'take') mode = 'look';
   }
   if (subjects.length > 1) dropReplaced(subjects, charges);
-  return { check, subjects, charges, mode, holds, quota };
+  return { check, subjects, charges, mode, holds, quota, keyHash: undefined };
 }
 
 const isDeniedByList = ({ settled }: Resolved): boolean => settled?.because === 'deny-list' && !settled.isShadow;

@@ -1,7 +1,7 @@
 /** Traffic for simulations that is described instead of recorded: the same description gives the same requests. */
 import type { SyntheticTraffic } from '@plinth/contracts/ratelimit';
 import type { Entry } from './rule.ts';
-import type { Check, Subject } from './verdict.ts';
+import { type Check, checkOf, type Subject, subjectOf } from './verdict.ts';
 
 /** One request of a simulation. */
 export interface Visit {
@@ -30,8 +30,8 @@ export function* syntheticVisits(plan: TrafficPlan): Generator<Visit> {
   const { domain, cost, startMs, durationMs } = plan;
   for (let sinceMs = plan.pattern === 'random' ? wait() : 0; sinceMs < durationMs; sinceMs += wait()) {
     const number = key();
-    const subjects = plan.subjects.map((subject) => ({ ...subject, entries: filled(subject.entries, number) }));
-    yield { atMs: startMs + sinceMs, check: { domain, subjects, cost, mode: 'take' } };
+    const subjects = plan.subjects.map(({ entries, ...rest }) => subjectOf(filled(entries, number), rest));
+    yield { atMs: startMs + sinceMs, check: checkOf(domain, subjects, cost, 'take') };
   }
 }
 

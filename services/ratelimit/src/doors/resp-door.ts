@@ -4,6 +4,7 @@ import type { Decider } from './decider.ts';
 import type { Authenticate } from './resp/commands.ts';
 import { type Counts, RespConnection, type Shared } from './resp/resp-connection.ts';
 import { RespWriter } from './resp/resp-writer.ts';
+import { ThrottleChecks } from './resp/throttle-checks.ts';
 import { ThrottlePolicies } from './resp/throttle-policies.ts';
 
 export interface RespDoorOptions {
@@ -45,6 +46,7 @@ export class RespDoor {
       authenticate,
       version,
       policies: new ThrottlePolicies(),
+      checks: new ThrottleChecks(),
       writer: new RespWriter(),
       counts: this.#counts,
     };

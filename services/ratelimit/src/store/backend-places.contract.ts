@@ -33,11 +33,11 @@ export function holdsPlaces(bench: Bench): void {
 
   test('a place that nobody keeps is free when its time is over, and cannot be kept or released any more', async () => {
     const charge = places(2);
-    expect((await hold(charge, 'lost', 400)).isHeld).toBe(true);
-    expect((await hold(charge, 'kept', 400)).isHeld).toBe(true);
-    await bench.pass(250);
+    expect((await hold(charge, 'lost', 1_000)).isHeld).toBe(true);
+    expect((await hold(charge, 'kept', 1_000)).isHeld).toBe(true);
+    await bench.pass(550);
     expect(await bench.backend.keep(charge, 'kept', 5_000)).toBe(true);
-    await bench.pass(250);
+    await bench.pass(550);
     expect(await bench.backend.keep(charge, 'lost', 5_000)).toBe(false);
     expect(await bench.backend.release(charge, 'lost', {})).toBe(false);
     expect((await hold(charge, 'next')).isHeld).toBe(true);

@@ -382,7 +382,9 @@ export class OwnersBackend implements Backend {
     const startedMs = this.#nowMs();
     await this.#journal?.flush();
     await this.#membership.announceLeave();
-    while (this.#tenure.tokenCount > 0 && this.#nowMs() - startedMs < drainMs) await pause(5);
+    // Until this member has heard of it itself, it may still ask for slots.
+    const isEmpty = () => this.#tenure.isEmpty && !this.#membership.view.active.includes(id);
+    while (!isEmpty() && this.#nowMs() - startedMs < drainMs) await pause(5);
     const leftBehind = this.#tenure.tokenCount;
     this.#hasLeft = true;
     await this.#membership.leave();

@@ -11,8 +11,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Charge, type Decision, type Grant, Holds, HoldsFull, processClock } from '@plinth/limiter';
+import { redisAddress } from '@plinth/redis-address';
 import { type Ask, type Backend, BackendAway, type Hold, type HoldAsk, type Outturn } from './backend.ts';
-import { redisAddress } from './redis/address.ts';
 import { AMEND } from './redis/amend-script.ts';
 import { neverOr } from './redis/ask-batch.ts';
 import { Asker, runByCalendar } from './redis/asker.ts';

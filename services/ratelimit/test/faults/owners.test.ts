@@ -152,6 +152,38 @@ describe('three replicas', () => {
     expect([...admitted(tallies).values()].filter((one) => one !== limit)).toEqual([]);
   });
 
+  test('two pairs that join one right after the other take over long quotas as they are, each unit once', async () => {
+    // It is about exactness here: whoever waits for a CPU is waited for.
+    const more = { callMs: 5_000, moveMs: 5_000, journal: {} };
+    await start(more);
+    const keys = keysNamed('pairs', 3_000);
+    const quota = { ...spec(12), windowMs: 86_400_000 };
+    const loads = replicas.map((one) => one.load(keys, quota, { clients: 8, pauseMs: 1 }));
+    await sleep(500);
+    for (const pair of [
+      ['d', 'e'],
+      ['f', 'g'],
+    ]) {
+      const joining = pair.map((id) => ReplicaProcess.start(nats.url, id, { bucket: `faults-${buckets}`, ...more }));
+      replicas.push(...(await Promise.all(joining)));
+    }
+    await agreed(replicas);
+    await usedUp(replicas.slice(0, IDS.length), 2 * keys.length);
+    await halt(replicas);
+    const tallies = await Promise.all(loads);
+    const units = admitted(tallies);
+    say('two pairs join under load', {
+      decisions: sum(tallies.map(({ decisions }) => decisions)),
+      away: sum(tallies.map(({ away }) => away)),
+      units: sum([...units.values()]),
+      others: [...units.values()].filter((one) => one !== quota.limit),
+    });
+    expect(errorsOf(tallies)).toEqual([]);
+    expect(sum(tallies.map(({ away }) => away))).toBe(0);
+    expect([...units].filter(([, one]) => one !== quota.limit)).toEqual([]);
+    expect(units.size).toBe(keys.length);
+  }, 60_000);
+
   test('one that was stopped for 5 s decides nothing of what others own by then', async () => {
     const [stopped] = await start();
     const keys = keysNamed('stop', 300);

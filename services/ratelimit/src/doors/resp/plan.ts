@@ -2,15 +2,22 @@
 import { isUtf8 } from 'node:buffer';
 import { DOMAIN, LIMITS } from '@plinth/contracts/ratelimit';
 import type { Entry } from '../../core/rule.ts';
-import type { Check, Verdict } from '../../core/verdict.ts';
+import { type Check, checkOf, subjectOf, type Verdict } from '../../core/verdict.ts';
 import type { RespReader } from './resp-reader.ts';
 import { FIVE, type RespWriter } from './resp-writer.ts';
+import type { ThrottleChecks } from './throttle-checks.ts';
 import { type ThrottlePolicies, wholeIn } from './throttle-policies.ts';
 
 const QUANTITY = { what: 'quantity', least: 0, most: LIMITS.unitsMax };
 const COST = { what: 'cost', least: 0, most: LIMITS.unitsMax };
 const UNAVAILABLE = Buffer.from('-UNAVAILABLE the limiter cannot decide now\r\n');
 const FAILED = Buffer.from('-ERR the limiter failed\r\n');
+
+export interface ThrottleOptions {
+  /** Of all checks that `CL.THROTTLE` asks. */
+  readonly domain: string;
+  readonly checks: ThrottleChecks;
+}
 
 export class Plan {
   readonly checks: Check[] = [];
@@ -30,11 +37,19 @@ export class Plan {
   }
 
   /** `CL.THROTTLE key max_burst count period [quantity]`. @throws RangeError */
-  throttle(reader: RespReader, policies: ThrottlePolicies, domain: string): void {
+  throttle(reader: RespReader, policies: ThrottlePolicies, { domain, checks }: ThrottleOptions): void {
     const policy = policies.of(reader);
     const cost = reader.args === 6 ? wholeIn(reader, 5, QUANTITY) : 1;
+    const { bytes, starts, ends } = reader;
+    const known = cost === 1 ? checks.find(bytes, starts[1]!, ends[1]!, policy) : undefined;
+    if (known !== undefined) {
+      this.#ask(known);
+      return;
+    }
     const entries = [{ key: 'key', value: textIn(reader, 1, 'key') }];
-    this.#ask({ domain, subjects: [{ entries, policy }], cost, mode: 'take' });
+    const check = checkOf(domain, [subjectOf(entries, { policy })], cost, 'take');
+    if (cost === 1) checks.keep(bytes, starts[1]!, ends[1]!, policy, check);
+    this.#ask(check);
   }
 
   /** `CL.CHECK domain cost key value [key value …]`. @throws RangeError */
@@ -44,7 +59,7 @@ export class Plan {
     const cost = wholeIn(reader, 2, COST);
     const entries: Entry[] = [];
     for (let arg = 3; arg < reader.args; arg += 2) entries.push(entryIn(reader, arg));
-    this.#ask({ domain, subjects: [{ entries }], cost, mode: 'take' });
+    this.#ask(checkOf(domain, [subjectOf(entries)], cost, 'take'));
   }
 
   /** Writes all answers. `verdicts`: of `checks`, or why there are none. */

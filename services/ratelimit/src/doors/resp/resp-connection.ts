@@ -10,6 +10,7 @@ import { type Acquaintance, type Authenticate, type Dialogue, refuseArity, runCo
 import { Plan } from './plan.ts';
 import { ProtocolError, RespReader } from './resp-reader.ts';
 import type { RespWriter } from './resp-writer.ts';
+import type { ThrottleChecks } from './throttle-checks.ts';
 import type { ThrottlePolicies } from './throttle-policies.ts';
 
 /** Commands that are decided together. */
@@ -22,7 +23,9 @@ export interface Shared {
   readonly decider: Decider;
   readonly policies: ThrottlePolicies;
   readonly writer: RespWriter;
+  /** Of all checks that `CL.THROTTLE` asks. */
   readonly domain: string;
+  readonly checks: ThrottleChecks;
   readonly authenticate: Authenticate | undefined;
   readonly version: string;
   readonly counts: Counts;
@@ -93,11 +96,11 @@ export class RespConnection {
 
   #command(plan: Plan): void {
     const reader = this.#reader;
-    const { authenticate, policies, domain, version } = this.#shared;
+    const { authenticate, policies, version } = this.#shared;
     const isKnown = authenticate === undefined || this.#client.isKnown;
     try {
       if (isKnown && isNamed(reader, CL_THROTTLE)) {
-        if (reader.args === 5 || reader.args === 6) plan.throttle(reader, policies, domain);
+        if (reader.args === 5 || reader.args === 6) plan.throttle(reader, policies, this.#shared);
         else refuseArity(plan, 'cl.throttle');
       } else if (isKnown && isNamed(reader, CL_CHECK)) {
         if (reader.args >= 5 && reader.args % 2 === 1) plan.check(reader);

@@ -5,7 +5,7 @@
  * A bucket is a descriptor. Since its keys have no order, the rules are tried with each order of them, that of the
  * sorted keys first, and the first that a rule matches is kept. A bucket that no rule matches is not limited.
  */
-import type { Check, Limit, Verdict } from '../../core/verdict.ts';
+import { type Check, checkOf, type Limit, subjectOf, type Verdict } from '../../core/verdict.ts';
 import type { Decider } from '../decider.ts';
 import type { Call } from '../grpc/call.ts';
 import type { StreamMethod } from '../grpc/grpc-server.ts';
@@ -141,7 +141,7 @@ export class QuotaService {
       if (bucket.isMatched || bucket.searchedMs + SEARCH_AGAIN_MS > nowMs) continue;
       bucket.searchedMs = nowMs;
       for (const entries of ordersOf(bucket.id.entries)) {
-        checks.push({ domain, subjects: [{ entries }], cost: 0, mode: 'look' });
+        checks.push(checkOf(domain, [subjectOf(entries)], 0, 'look'));
         sought.push(bucket);
       }
     }
@@ -248,7 +248,7 @@ export class QuotaService {
 }
 
 function debit({ domain }: QuotaStream, { entries }: Bucket, { allowed }: Usage): Check {
-  return { domain, subjects: [{ entries }], cost: allowed, mode: 'debit' };
+  return checkOf(domain, [subjectOf(entries)], allowed, 'debit');
 }
 
 /** A rate to be shared, what is told without sharing, or undefined: nothing can be assigned. */

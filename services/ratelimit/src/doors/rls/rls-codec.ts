@@ -5,7 +5,7 @@
 import { DOMAIN, LIMITS } from '@plinth/contracts/ratelimit';
 import type { Policy } from '@plinth/limiter';
 import type { Entry } from '../../core/rule.ts';
-import type { Check, Limit, Subject, Verdict } from '../../core/verdict.ts';
+import { type Check, checkOf, type Limit, type Subject, subjectOf, type Verdict } from '../../core/verdict.ts';
 import { FRAME_HEAD_BYTES, frame } from '../grpc/call.ts';
 import { LENGTH, Malformed, VARINT, WireReader, WireWriter } from '../grpc/wire.ts';
 import { type HeaderStyle, headersOf } from './headers.ts';
@@ -40,7 +40,7 @@ export class RequestDecoder {
     if (!DOMAIN.test(domain))
       throw new Malformed(domain === '' ? 'domain is empty' : 'domain has other than visible ASCII characters');
     if (subjects.length === 0) throw new Malformed('descriptors are empty');
-    return { domain, subjects, cost: costOf('hits_addend', hits === 0 ? 1 : hits), mode: 'take' };
+    return checkOf(domain, subjects, costOf('hits_addend', hits === 0 ? 1 : hits), 'take');
   }
 
   #subject(at: number): Subject {
@@ -63,7 +63,10 @@ export class RequestDecoder {
     if (entries.length === 0) throw new Malformed(`descriptor ${at} has no entries`);
     if (isRefund) throw new Malformed(`descriptor ${at} has is_negative_hits; nothing is given back here`);
     const policy = override === undefined ? undefined : this.#overrides.policy(override.limit, override.unit);
-    return { entries, cost: cost === undefined ? undefined : costOf(`hits_addend of descriptor ${at}`, cost), policy };
+    return subjectOf(entries, {
+      cost: cost === undefined ? undefined : costOf(`hits_addend of descriptor ${at}`, cost),
+      policy,
+    });
   }
 
   #entry(descriptor: number, at: number): Entry {

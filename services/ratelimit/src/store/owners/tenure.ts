@@ -9,21 +9,23 @@
  * the epoch of that view. Whoever is asked stops deciding those slots, sends the states and then the token if it has
  * one, and will make no token of its own under an earlier epoch. When all have answered and nobody had the token, it
  * was lost with a member that is no longer in the view, whose lease is over: a new one is made. A member that does not
- * answer holds this up until it is declared dead.
+ * answer holds this up until it is declared dead. Members that come one right after the other make one ask twice, under
+ * two epochs; "none" is no answer while what was asked for the first time is still being sent.
  *
  * Why there are never two: suppose X makes a token at epoch e. Everybody in X's view said it had none, so another one
  * could only be (1) with a member outside the view: it is dead by its lease, or came after e, and then asked X, or will;
  * (2) on its way. A token travels only to one whose question is open, and who has asked a question does not answer one
  * of its own epoch or a later one before its own is settled, so an X that hears "none" hears it from one that nothing
- * is on its way to. A question counts as settled when it is answered or its member has left the view; what comes
- * after that is refused.
+ * is on its way to, and that asks for nothing under an earlier epoch from then on; and from one that nothing is on its
+ * way from, to X itself or to somebody else, for that is waited for as well. A question counts as settled when it is
+ * answered or its member has left the view; what comes after that is refused.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Estate, type Holding, PAGE_BYTES } from './estate.ts';
 import type { OwnersLog } from './membership.ts';
 import { type Post, textOf } from './post.ts';
 import { NOBODY, type View } from './roster.ts';
-import { rangesOf, SLOTS, type SlotTable, slotsIn } from './slots.ts';
+import { rangesOf, SLOTS, type SlotTable, slotOf, slotsIn } from './slots.ts';
 
 export interface TenureOptions {
   readonly me: string;
@@ -49,6 +51,14 @@ interface Question {
   /** The one it went to is no member any more: whatever comes is refused. */
   isGivenUp: boolean;
   pages: number;
+  /** Slots of which states came. */
+  readonly brought: Set<number>;
+}
+
+/** Tokens that are being sent, until it is known whether they were taken. */
+interface Gift {
+  readonly slots: ReadonlySet<number>;
+  readonly arrived: Promise<boolean>;
 }
 
 interface TakeMessage {
@@ -91,8 +101,7 @@ export class Tenure {
   #round = 0;
   #nonces = 0;
   #hasStarted = false;
-  /** Tokens that were sent, and not confirmed yet. */
-  #onTheWay = 0;
+  readonly #gifts = new Set<Gift>();
   /** How often all was lost. */
   #losses = 0;
 
@@ -112,7 +121,14 @@ export class Tenure {
 
   /** Tokens held, also of slots that others are about to ask for, and those that nobody has confirmed yet. */
   get tokenCount(): number {
-    return this.#token.reduce((sum, one) => sum + one, 0) + this.#onTheWay;
+    let sum = this.#token.reduce((tokens, one) => tokens + one, 0);
+    for (const { slots } of this.#gifts) sum += slots.size;
+    return sum;
+  }
+
+  /** Nothing of any slot is here, on its way from here, or may still come. */
+  get isEmpty(): boolean {
+    return this.tokenCount === 0 && this.#questions.size === 0;
   }
 
   /** Goes by another view from now on. */
@@ -120,16 +136,20 @@ export class Tenure {
     const { me } = this.#options;
     this.#view = view;
     this.#round += 1;
-    for (const question of this.#questions.values()) if (!view.members.includes(question.to)) giveUp(question);
+    for (const question of this.#questions.values()) if (!view.members.includes(question.to)) this.#giveUp(question);
     const owned: number[] = [];
     const gains: number[] = [];
+    const recalled = this.#recalledSlots();
     for (let slot = 0; slot < SLOTS; slot++) {
-      if (table.owners[slot] !== me) this.ready[slot] = 0;
-      else {
-        owned.push(slot);
-        if (this.#token[slot] === 1) this.ready[slot] = 1;
-        else gains.push(slot);
+      if (table.owners[slot] !== me) {
+        this.ready[slot] = 0;
+        continue;
       }
+      owned.push(slot);
+      if (this.#token[slot] === 0) {
+        // Who owns it under a later epoch was told that there is none here: none may come any more.
+        if (this.#promised[slot]! <= view.epoch) gains.push(slot);
+      } else if (!recalled.has(slot)) this.ready[slot] = 1;
     }
     this.#owned = owned;
     if (gains.length === 0) this.#options.onGain();
@@ -139,7 +159,7 @@ export class Tenure {
   /** The others go on without this member: whatever it had is theirs now. */
   lose(): void {
     this.#round += 1;
-    for (const question of this.#questions.values()) giveUp(question);
+    for (const question of this.#questions.values()) this.#giveUp(question);
     this.#losses += 1;
     for (let slot = 0; slot < SLOTS; slot++) if (this.#token[slot] === 1) this.#stale[slot] = 1;
     this.ready.fill(0);
@@ -165,6 +185,8 @@ export class Tenure {
     const startedMs = nowMs();
     const others = view.members.filter((id) => id !== me);
     await Promise.all(others.map((to) => this.#question(to, gains, round)));
+    // What was given to one that has left comes back.
+    while (this.#isOnItsWay(gains)) await this.#arrivals(gains);
     if (round !== this.#round) return;
     const orphans: number[] = [];
     for (const slot of gains) {
@@ -189,7 +211,7 @@ export class Tenure {
     const losses = this.#losses;
     const nonce = `${me}.${++this.#nonces}`;
     const settled = Promise.withResolvers<void>();
-    this.#questions.set(nonce, { to: me, nonce, slots: new Set(orphans), settled, isGivenUp: false, pages: 0 });
+    this.#questions.set(nonce, newQuestion(me, nonce, orphans, settled));
     const isFirst = !this.#hasStarted;
     this.#hasStarted = true;
     const stale = orphans.filter((slot) => this.#stale[slot] === 1);
@@ -209,28 +231,32 @@ export class Tenure {
     const { me } = this.#options;
     const nonce = `${me}.${++this.#nonces}`;
     const settled = Promise.withResolvers<void>();
-    const question: Question = { to, nonce, slots: new Set(slots), settled, isGivenUp: false, pages: 0 };
+    const question = newQuestion(to, nonce, slots, settled);
     this.#questions.set(nonce, question);
     const ranges = rangesOf(slots);
     const message: TakeMessage = { kind: 'take', epoch: this.#view.epoch, from: me, nonce, ranges };
-    let isAnswered = false;
     while (!question.isGivenUp) {
       const answer = await this.#tell<TakeAnswer>(to, message);
-      if (question.isGivenUp) break;
-      if (answer?.kind === 'taken') {
-        isAnswered = true;
-        break;
-      }
+      if (question.isGivenUp || answer?.kind === 'taken') break;
       // It gave nothing, and gives nothing to a question that is not asked again.
       if (answer !== undefined && round !== this.#round) break;
       await sleep(RETRY_MS);
     }
-    // Pages without their token: all that is known, until somebody knows better.
-    if (question.pages > 0 && !isAnswered) {
-      for (const slot of slots) if (this.#token[slot] === 0) this.#stale[slot] = 1;
-    }
-    giveUp(question);
+    this.#giveUp(question);
     this.#questions.delete(nonce);
+  }
+
+  #giveUp(question: Question): void {
+    question.isGivenUp = true;
+    // States without their token: all that is known, until somebody knows better.
+    for (const slot of question.brought) if (this.#token[slot] === 0) this.#stale[slot] = 1;
+    question.settled.resolve();
+  }
+
+  /** Slots whose token is here, and whose states are still being looked for. */
+  #recalledSlots(): ReadonlySet<number> {
+    const { me } = this.#options;
+    return new Set([...this.#questions.values()].flatMap(({ to, slots }) => (to === me ? [...slots] : [])));
   }
 
   #accept(slots: readonly number[]): void {
@@ -247,8 +273,10 @@ export class Tenure {
     // Sent again, for the answer was late.
     if (number < question.pages) return { isTaken: true };
     if (number > question.pages) return { isTaken: false };
-    if (number === 0) this.#dropStale(question.slots);
+    const slots = slotsOf(holdings);
+    this.#dropStale(slots);
     this.#options.estate.take(holdings);
+    for (const slot of slots) question.brought.add(slot);
     question.pages += 1;
     if (ranges.length > 0) this.#accept(slotsIn(ranges));
     return { isTaken: true };
@@ -284,6 +312,10 @@ export class Tenure {
       this.ready[slot] = 0;
     }
     await this.#settled(slots);
+    // No turn between the last look and what is given: another question for the same slots may be at this very point.
+    while (this.#isOnItsWay(slots)) await this.#arrivals(slots);
+    // By a view that came meanwhile they are somebody else's, or this member's own.
+    if (epoch < this.#view.epoch) return { kind: 'moved', epoch: this.#view.epoch };
     const given = slots.filter((slot) => this.#token[slot] === 1);
     if (given.length === 0 || (await this.#give(from, nonce, given))) return { kind: 'taken' };
     return { kind: 'later' };
@@ -292,11 +324,16 @@ export class Tenure {
   /** @returns False when this member keeps the tokens after all. */
   async #give(to: string, nonce: string, slots: readonly number[]): Promise<boolean> {
     const losses = this.#losses;
-    // From here on they are on their way: a view that comes meanwhile must not find them here.
-    for (const slot of slots) this.#token[slot] = 0;
-    this.#onTheWay += slots.length;
-    const isTaken = await this.#send(to, nonce, slots);
-    this.#onTheWay -= slots.length;
+    // From here on they are on their way: a view that comes meanwhile must not find them here. Those that came while
+    // this was waited for may be decided here.
+    for (const slot of slots) {
+      this.#token[slot] = 0;
+      this.ready[slot] = 0;
+    }
+    const gift: Gift = { slots: new Set(slots), arrived: this.#send(to, nonce, slots) };
+    this.#gifts.add(gift);
+    const isTaken = await gift.arrived;
+    this.#gifts.delete(gift);
     if (this.#losses !== losses) return false;
     if (isTaken) this.#options.estate.drop(new Set(slots));
     else this.#accept(slots);
@@ -307,6 +344,19 @@ export class Tenure {
   async #settled(slots: readonly number[]): Promise<void> {
     const open = [...this.#questions.values()].filter((question) => slots.some((slot) => question.slots.has(slot)));
     await Promise.all(open.map(({ settled }) => settled.promise));
+  }
+
+  /** Tokens of these slots that are being sent by this member. */
+  #giftsOf(slots: readonly number[]): Gift[] {
+    return [...this.#gifts].filter((gift) => slots.some((slot) => gift.slots.has(slot)));
+  }
+
+  #isOnItsWay(slots: readonly number[]): boolean {
+    return this.#giftsOf(slots).length > 0;
+  }
+
+  async #arrivals(slots: readonly number[]): Promise<void> {
+    await Promise.all(this.#giftsOf(slots).map(({ arrived }) => arrived));
   }
 
   /** Sends the states of slots, page by page, and the tokens with the last one. @returns Whether they were taken. */
@@ -339,7 +389,17 @@ export class Tenure {
   }
 }
 
-function giveUp(question: Question): void {
-  question.isGivenUp = true;
-  question.settled.resolve();
+function newQuestion(
+  to: string,
+  nonce: string,
+  slots: readonly number[],
+  settled: PromiseWithResolvers<void>,
+): Question {
+  return { to, nonce, slots: new Set(slots), settled, isGivenUp: false, pages: 0, brought: new Set() };
+}
+
+function slotsOf({ states, holds, claims }: Holding): ReadonlySet<number> {
+  const slots = new Set(claims.map(([, slot]) => slot));
+  for (const { key } of [...states, ...holds]) slots.add(slotOf(key));
+  return slots;
 }

@@ -8,9 +8,9 @@
  * - What waits is bounded: a server that stands still collects so many commands and then a new connection.
  */
 
+import type { RedisAddress } from '@plinth/redis-address';
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import { BackendAway } from '../backend.ts';
-import type { RedisAddress } from './address.ts';
 import type { Script } from './script.ts';
 import { slotOf } from './slot.ts';
 
