@@ -1,5 +1,7 @@
 /** Markdown tables that read well in a terminal too. */
 
+import type { Ratio } from './median.ts';
+
 /** A column: its head and the side its cells lean to. */
 export interface Column {
   head: string;
@@ -24,4 +26,9 @@ export function figure(value: number | undefined): string {
   if (value === undefined) return '–';
   if (Math.abs(value) >= 1_000) return Math.round(value).toLocaleString('en-US');
   return String(Number(value.toPrecision(3)));
+}
+
+/** The median, and the worst and best round behind it; a dash for what could not be compared. */
+export function ratioText(ratio: Ratio | undefined): string {
+  return ratio === undefined ? '–' : `${figure(ratio.median)} × (${figure(ratio.min)}–${figure(ratio.max)})`;
 }

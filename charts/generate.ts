@@ -16,7 +16,7 @@ const ROOT = join(CHARTS_DIR, '..');
 const BIOME = join(ROOT, 'node_modules', '.bin', 'biome');
 
 /** Every chart with values. A later service is one more word. */
-export const CHARTS = ['kv', 'ratelimit', 'nats', 'valkey', 'jaeger', 'plinth'];
+export const CHARTS = ['kv', 'ratelimit', 'queue', 'nats', 'valkey', 'jaeger', 'plinth'];
 /** A chart of the tests, for what no chart of a service uses yet. */
 export const EXAMPLE_CHART = '../tests/charts/stateless';
 

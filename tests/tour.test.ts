@@ -15,6 +15,12 @@ function run(script: string, env: NodeJS.ProcessEnv = {}): { status: number | nu
 }
 /** Nothing listens there. */
 const NO_JAEGER = { PLINTH_JAEGER_URL: 'http://127.0.0.1:9' };
+const JOB_TREE = `queue  POST /v1/queues/{queue}/jobs  … ms
+└─ queue  send tour  … ms
+   └─ queue  receive tour  … ms
+   └─ queue  request plinth.kv.v1.put  … ms
+      └─ kv  process plinth.kv.v1.put  … ms
+`;
 const TREE = 'kv  PUT /v1/kv/{bucket}/{+key}  … ms\n└─ kv  commit  … ms  → commit, shared by 1\n';
 
 describe('the tour', () => {
@@ -42,8 +48,9 @@ describe('the tour', () => {
     'the trace at its end comes from Jaeger, with a link to it',
     () => {
       const { stdout } = run('tests/tour.ts', NO_JAEGER);
-      const [, printed = ''] = stdout.split('$ node docs/tour/trace.mjs $KV\n');
-      expect(isAsExpected(`${TREE}http://127.0.0.1:…/trace/…\n\nThe tour is true…`, printed)).toBe(true);
+      const [, printed = ''] = stdout.split('$ node docs/tour/trace.mjs $KV $QUEUE\n');
+      const link = 'http://127.0.0.1:…/trace/…\n';
+      expect(isAsExpected(`${TREE}…${link}${JOB_TREE}…${link}\nThe tour is true…`, printed)).toBe(true);
     },
     120_000,
   );

@@ -1,6 +1,6 @@
 /**
- * `npm run tour`: types every command of README.md's tour into a shell, against a key-value store and a rate limiter of
- * its own, and compares what comes back with what README says. `…` stands for anything.
+ * `npm run tour`: types every command of README.md's tour into a shell, against services, a bus and a Redis of its own, and
+ * compares what comes back with what README says. `…` stands for anything.
  *
  * They send their traces to a Jaeger that runs, or to one that is started for the tour if this machine has it.
  */
@@ -8,11 +8,24 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isJaeger, type JaegerAddress, otlpUrlBeside, startJaeger } from '@plinth/engines';
+import {
+  type EngineServer,
+  freePort,
+  isJaeger,
+  type JaegerAddress,
+  otlpUrlBeside,
+  startJaeger,
+  startNats,
+  startRedis,
+} from '@plinth/engines';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 /** The addresses README speaks of. */
-const README_URLS = { kv: 'http://127.0.0.1:7401', ratelimit: 'http://127.0.0.1:7402' } as const;
+const README_URLS = {
+  kv: 'http://127.0.0.1:7401',
+  ratelimit: 'http://127.0.0.1:7402',
+  queue: 'http://127.0.0.1:7403',
+} as const;
 type Service = keyof typeof README_URLS;
 const SECONDS_MAX = 120;
 const JAEGER_URL = 'http://127.0.0.1:16686';
@@ -62,10 +75,29 @@ interface Running {
 const PORTS: Record<Service, Record<string, string>> = {
   kv: { KV_PORT: '0' },
   ratelimit: { RATELIMIT_PORT: '0', RATELIMIT_RLS_PORT: '0', RATELIMIT_RESP_PORT: '0' },
+  queue: { QUEUE_PORT: '0' },
 };
 
-async function start(service: Service, folder: string, jaeger: Jaeger | undefined): Promise<Running> {
-  const own = { ...PORTS[service], KV_DATA_DIR: join(folder, 'kv'), NATS_URL: '' };
+/** What services stand on. Others than the tour's own may hold somebody's data. */
+interface Ground {
+  folder: string;
+  nats: EngineServer;
+  redis: EngineServer;
+  jaeger: Jaeger | undefined;
+}
+
+async function layGround(): Promise<Ground> {
+  const folder = mkdtempSync(join(tmpdir(), 'plinth-tour-'));
+  const place = async (name: string) => ({ dir: join(folder, name), port: await freePort(), ignoreUrl: true });
+  const nats = await startNats(await place('nats'));
+  const redis = await startRedis(await place('redis'));
+  return { folder, nats, redis, jaeger: await findJaeger(process.env) };
+}
+
+async function start(service: Service, { folder, nats, redis, jaeger }: Ground): Promise<Running> {
+  // The limiter's rules, and so its limits, are its own.
+  const NATS_URL = service === 'ratelimit' ? '' : nats.url;
+  const own = { ...PORTS[service], KV_DATA_DIR: join(folder, 'kv'), REDIS_URL: redis.url, NATS_URL };
   const tracing = jaeger && { OTEL_EXPORTER_OTLP_ENDPOINT: jaeger.otlpUrl, OTEL_BSP_SCHEDULE_DELAY: '500' };
   const env = { ...process.env, ...own, ...tracing };
   const running = spawn(process.execPath, [join(ROOT, 'services', service, 'src/main.ts')], {
@@ -112,13 +144,17 @@ function tell({ command, expected }: Step, printed: string): boolean {
 async function main(): Promise<number> {
   const steps = stepsOf(readFileSync(join(ROOT, 'README.md'), 'utf8'));
   mkdirSync(join(ROOT, '.plinth/tour'), { recursive: true });
-  const folder = mkdtempSync(join(tmpdir(), 'plinth-tour-'));
-  const jaeger = await findJaeger(process.env);
-  const kv = await start('kv', folder, jaeger);
-  const ratelimit = await start('ratelimit', folder, jaeger);
+  const ground = await layGround();
+  const { jaeger } = ground;
+  const running: Running[] = [];
   try {
+    const urls: [string, string][] = [];
+    for (const service of Object.keys(README_URLS) as Service[]) {
+      running.push(await start(service, ground));
+      urls.push([README_URLS[service], running.at(-1)!.url]);
+    }
     const commands = steps.map(({ command }) =>
-      command.replaceAll(README_URLS.kv, kv.url).replaceAll(README_URLS.ratelimit, ratelimit.url),
+      urls.reduce((text, [ofReadme, url]) => text.replaceAll(ofReadme, url), command),
     );
     const printed = await type(commands, { ...process.env, ...(jaeger && { PLINTH_JAEGER_URL: jaeger.url }) });
     const failed = steps.filter((step, at) => !tell(step, printed[at]!)).length;
@@ -127,10 +163,9 @@ async function main(): Promise<number> {
     );
     return failed === 0 && steps.length > 0 ? 0 : 1;
   } finally {
-    await ratelimit.stop();
-    await kv.stop();
-    await jaeger?.stop();
-    rmSync(folder, { recursive: true, force: true });
+    for (const each of running.toReversed()) await each.stop();
+    await Promise.all([jaeger, ground.redis, ground.nats].map((each) => each?.stop()));
+    rmSync(ground.folder, { recursive: true, force: true });
   }
 }
 

@@ -1,7 +1,6 @@
 /** The command line of `npm run bench -- kv`. */
-import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { UsageFault, wholeNumber } from '../options.ts';
+import { chosen, RACE_FLAGS, type RaceOptions, raceOptions, wholeNumber } from '../options.ts';
 import { SERVICE_MAIN } from './plinth.ts';
 import { OPERATIONS, type Operation } from './workload.ts';
 
@@ -10,18 +9,9 @@ export const SUBJECTS = [...OPERATIONS, 'idle', 'list-memory'] as const;
 export type Subject = (typeof SUBJECTS)[number];
 
 /** What to measure and how long. */
-export interface Options {
-  rounds: number;
-  /** Seconds of load in one slot. */
-  seconds: number;
+export interface Options extends RaceOptions {
   connections: number[];
   subjects: Set<Subject>;
-  /** Standard output holds one line of JSON and nothing else. */
-  json: boolean;
-  /** A missed target ends the process with 1. */
-  check: boolean;
-  /** The main file of the service: of this work tree, or of another one to compare with. */
-  main: string;
 }
 
 export const USAGE = `npm run bench -- kv [options]
@@ -36,37 +26,12 @@ export const USAGE = `npm run bench -- kv [options]
 
 /** @throws UsageFault, or TypeError for an option that does not exist. */
 export function readOptions(args: string[]): Options {
-  const { values } = parseArgs({
-    args,
-    options: {
-      quick: { type: 'boolean', default: false },
-      rounds: { type: 'string' },
-      seconds: { type: 'string' },
-      connections: { type: 'string', default: '1,64,256' },
-      only: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      check: { type: 'boolean', default: false },
-      main: { type: 'string', default: SERVICE_MAIN },
-    },
-  });
-  const { quick, json, check } = values;
-  return {
-    rounds: wholeNumber('rounds', values.rounds ?? (quick ? '1' : '5')),
-    seconds: wholeNumber('seconds', values.seconds ?? (quick ? '1' : '3')),
-    connections: values.connections.split(',').map((count) => wholeNumber('connections', count)),
-    subjects: subjectsOf(values.only, quick),
-    json,
-    check,
-    main: resolve(values.main),
-  };
-}
-
-function subjectsOf(only: string | undefined, quick: boolean): Set<Subject> {
-  if (only === undefined) return new Set(SUBJECTS.filter((subject) => !quick || subject !== 'list-memory'));
-  const names = only.split(',');
-  const unknown = names.find((name) => !SUBJECTS.includes(name as Subject));
-  if (unknown !== undefined) throw new UsageFault(`--only knows ${SUBJECTS.join(', ')}, not "${unknown}"`);
-  return new Set(names as Subject[]);
+  const options = { ...RACE_FLAGS, connections: { type: 'string', default: '1,64,256' } } as const;
+  const { values } = parseArgs({ args, options });
+  const subjects = chosen(SUBJECTS, values.only);
+  if (values.quick && values.only === undefined) subjects.delete('list-memory');
+  const connections = values.connections.split(',').map((count) => wholeNumber('connections', count));
+  return { ...raceOptions(values, SERVICE_MAIN), connections, subjects };
 }
 
 /** The operations among the subjects, in the order of the race. */

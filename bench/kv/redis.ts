@@ -5,7 +5,8 @@
 import { connect } from 'node:net';
 import { freePort } from '@plinth/engines';
 import { withCpu } from '../cpu.ts';
-import { findProgram, type Program, type Progress, runProgram } from '../program.ts';
+import { type Program, runProgram } from '../program.ts';
+import type { RedisPrograms } from '../redis-programs.ts';
 import type { Server, Stage } from '../stage.ts';
 import type { Opponent, Sample, Slot } from './opponent.ts';
 import { parseRedisCsv } from './redis-report.ts';
@@ -14,21 +15,6 @@ import { KEYS, type Operation, VALUE_BYTES, valueFor } from './workload.ts';
 /** redis-benchmark counts requests, not seconds: a slot is sized by the speed of the one before. */
 const FIRST_REQUESTS = 2_000;
 const COMMANDS_PER_WRITE = 1_000;
-
-/** The server and its load generator. */
-export interface RedisPrograms {
-  server: Program;
-  benchmark: Program;
-}
-
-/** @throws ProgramMissing when one of the two is neither here nor can be fetched. */
-export async function findRedis(progress: Progress): Promise<RedisPrograms> {
-  const brewFormula = 'redis';
-  // In Debian's package redis-server the program is a link into redis-tools.
-  const server = { name: 'redis-server', debianPackages: ['redis-server', 'redis-tools'], brewFormula };
-  const benchmark = { name: 'redis-benchmark', debianPackages: ['redis-tools'], brewFormula };
-  return { server: await findProgram(server, progress), benchmark: await findProgram(benchmark, progress) };
-}
 
 /** Starts Redis on an empty folder and enters it for the race. */
 export async function enterRedis(stage: Stage, programs: RedisPrograms): Promise<Opponent> {

@@ -1,7 +1,7 @@
 /** Says what a run found: tables for people, one line of JSON for machines. */
+import { jsonLine } from '../json-line.ts';
 import type { Machine } from '../machine.ts';
-import type { Ratio } from '../median.ts';
-import { type Column, figure, markdownTable } from '../table.ts';
+import { type Column, figure, markdownTable, ratioText } from '../table.ts';
 import type { Idle } from './idle.ts';
 import { figuresOf, foreignShareOf, type Lane, unsteadinessOf } from './lane.ts';
 import type { ListMemory } from './list-memory.ts';
@@ -140,15 +140,10 @@ function targetRow({ target, connections, wall, cpu, p99, reached, p99Reached }:
     `${operation} ≥ ${ratioMin} × ${against}${aimed}`,
     String(connections),
     ratioText(wall),
-    cpu === undefined ? '–' : ratioText(cpu),
+    ratioText(cpu),
     comparesP99 ? ratioText(p99) : '–',
     verdict,
   ];
-}
-
-/** The median, and the worst and best round behind it. */
-function ratioText({ median: middle, min, max }: Ratio): string {
-  return `${figure(middle)} × (${figure(min)}–${figure(max)})`;
 }
 
 function memoryTable(verdicts: readonly MemoryVerdict[]): string {
@@ -174,7 +169,7 @@ function megabytes(bytes: number): string {
 export function renderJson(findings: Findings, judgement: Judgement): string {
   const { machine, commit, options, lanes, idle, listMemory, absent } = findings;
   const { rounds, seconds } = options;
-  const run = {
+  return jsonLine({
     bench: 'kv',
     at: new Date().toISOString(),
     commit,
@@ -193,11 +188,5 @@ export function renderJson(findings: Findings, judgement: Judgement): string {
     })),
     idle,
     listMemory,
-  };
-  return JSON.stringify(run, (_name, value) => (typeof value === 'number' ? shortened(value) : value));
-}
-
-/** Four digits are more than any figure here is good for; whole numbers, such as bytes, stay whole. */
-function shortened(value: number): number {
-  return Number.isInteger(value) ? value : Number(value.toPrecision(4));
+  });
 }

@@ -6,9 +6,11 @@
  * README.md of this folder's parent says how to read what it prints.
  */
 import { existsSync } from 'node:fs';
+import { runBenchmark } from '../command-line.ts';
 import { describeCommit, describeMachine } from '../machine.ts';
 import { UsageFault } from '../options.ts';
 import { findProgram, ProgramMissing, type Progress } from '../program.ts';
+import { findRedis } from '../redis-programs.ts';
 import { Stage } from '../stage.ts';
 import { enterEcho } from './echo.ts';
 import { enterEtcd, findEtcd } from './etcd.ts';
@@ -20,18 +22,15 @@ import type { Opponent } from './opponent.ts';
 import { type Options, operationsOf, readOptions, USAGE } from './options.ts';
 import { enterPlinth, headersOfGet } from './plinth.ts';
 import { race } from './race.ts';
-import { enterRedis, findRedis } from './redis.ts';
+import { enterRedis } from './redis.ts';
 import { type Findings, judge, renderJson, renderReport } from './report.ts';
 
 /** Opponents that could not take part. */
 type Absent = Findings['absent'];
 
-async function main(): Promise<void> {
+async function main(progress: Progress): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   if (!existsSync(options.main)) throw new UsageFault(`there is no service at ${options.main}`);
-  const startedMs = performance.now();
-  const progress: Progress = (line) =>
-    console.error(`${((performance.now() - startedMs) / 1_000).toFixed(1)} s  ${line}`);
   const findings = await measure(options, progress);
   const judgement = judge(findings);
   if (!options.json) console.log(`${renderReport(findings, judgement)}\n`);
@@ -94,18 +93,4 @@ async function unlessMissing(
   }
 }
 
-/** A mistake of the caller is told with the usage, a missing program in a line, and a bug with its stack. */
-function explain(error: Error & { code?: string }): number {
-  if (error instanceof UsageFault || error.code?.startsWith('ERR_PARSE_ARGS')) {
-    console.error(`${error.message}\n\n${USAGE}`);
-    return 2;
-  }
-  console.error(error instanceof ProgramMissing ? error.message : error);
-  return 1;
-}
-
-try {
-  await main();
-} catch (error) {
-  process.exitCode = explain(error as Error);
-}
+await runBenchmark(USAGE, main);

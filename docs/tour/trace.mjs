@@ -1,5 +1,5 @@
-// One put, and the trace of it as a tree: services, spans, how long each took.
-//   node docs/tour/trace.mjs http://127.0.0.1:7401
+// One put and one job, and the trace of each as a tree: services, spans, how long each took.
+//   node docs/tour/trace.mjs http://127.0.0.1:7401 http://127.0.0.1:7403
 // The trace is fetched from Jaeger (PLINTH_JAEGER_URL, http://127.0.0.1:16686 by default) by the id in the answer's
 // Trace-Id header. Where no Jaeger answers, it comes from a store and a small receiver of this script's own.
 import { spawn } from 'node:child_process';
@@ -17,6 +17,18 @@ const ARRIVAL_MS_MAX = 15_000;
 
 const put = (url) => fetch(`${url}/v1/kv/demo/traced`, { method: 'PUT', body: 'value' });
 
+const JSON_HEADERS = { 'Content-Type': 'application/json' };
+const post = (url, body) => fetch(url, { method: 'POST', headers: JSON_HEADERS, body: JSON.stringify(body) });
+
+/** A job that is enqueued, leased and done, and whose result goes to the store. */
+async function doJob(queueUrl) {
+  const queue = `${queueUrl}/v1/queues/tour`;
+  const enqueued = await post(`${queue}/jobs`, { name: 'traced', resultTo: 'kv://demo/traced-job' });
+  const { jobs } = await (await post(`${queue}:lease`, { max: 1_000, waitMs: 5_000 })).json();
+  await post(`${queue}:ack`, { acks: jobs.map(({ id, token }) => ({ id, token, result: 'done' })) });
+  return enqueued;
+}
+
 /** Prints a span and all below it; `spans` also holds what they link to. */
 function print(span, spans, depth = 0) {
   const linked = depth > 0 && spans.find(({ id }) => id === span.linkId);
@@ -29,17 +41,23 @@ function print(span, spans, depth = 0) {
 
 // --- from Jaeger ---
 
-/** The spans of a put to a store that runs. @throws Error that says why Jaeger does not have them. */
-async function fromJaeger(storeUrl) {
+/**
+ * The spans of what `work` does in services that run. @throws Error that says why Jaeger does not have them.
+ *
+ * @param work - Gives back the answer that carries the trace's id.
+ * @param last - The name of a span that comes last.
+ */
+async function fromJaeger(work, last) {
   await fetch(`${JAEGER}/api/services`, { signal: AbortSignal.timeout(2_000) }).catch(() => {
     throw new Error(`no Jaeger answers at ${JAEGER}`);
   });
-  const traceId = (await put(storeUrl)).headers.get('trace-id');
-  if (traceId === null) throw new Error(`${storeUrl} does not trace`);
+  const answer = await work();
+  const traceId = answer.headers.get('trace-id');
+  if (traceId === null) throw new Error(`${new URL(answer.url).origin} does not trace`);
   const deadlineMs = Date.now() + ARRIVAL_MS_MAX;
   while (Date.now() < deadlineMs) {
     const spans = await spansOf(traceId);
-    if (isWhole(spans)) return { spans, traceId };
+    if (isWhole(spans) && spans.some(({ name }) => name === last)) return { spans, traceId };
     await sleep(200);
   }
   throw new Error(`${JAEGER} was not sent trace ${traceId}`);
@@ -138,11 +156,19 @@ const tagsOf = ({ attributes = [] }) =>
 
 // --- the tree ---
 
-const [storeUrl = 'http://127.0.0.1:7401'] = argv.slice(2);
-const found = await fromJaeger(storeUrl).catch((error) => ({ reason: error.message }));
+const [storeUrl = 'http://127.0.0.1:7401', queueUrl] = argv.slice(2);
+const found = await fromJaeger(() => put(storeUrl), 'commit').catch((error) => ({ reason: error.message }));
 const spans = found.spans ?? (await fromOwnReceiver());
 const root = spans.find(({ name }) => name.startsWith('PUT'));
 if (root === undefined) throw new Error(`no trace arrived; ${spans.length} spans did`);
 print(root, spans);
 if (found.traceId) console.log(`${JAEGER}/trace/${found.traceId}`);
 else console.log(`(${found.reason}; with \`jaeger\` on PATH or Docker, \`npm run up\` starts one)`);
+if (found.traceId && queueUrl) {
+  const job = await fromJaeger(() => doJob(queueUrl), 'process plinth.kv.v1.put');
+  print(
+    job.spans.find(({ name }) => name.startsWith('POST')),
+    job.spans,
+  );
+  console.log(`${JAEGER}/trace/${job.traceId}`);
+}

@@ -1,7 +1,20 @@
 /** What holds for every chart, however it is set up. Rendered only: tests/k8s installs them. */
 import { spawnSync } from 'node:child_process';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { CHARTS, HAS_HELM, type KubeObject, lint, notes, objects, type Rendering, refusal, STATELESS } from './helm.ts';
+import {
+  CHARTS,
+  HAS_HELM,
+  IMAGES,
+  type KubeObject,
+  lint,
+  MAILS,
+  NEEDED,
+  notes,
+  objects,
+  type Rendering,
+  refusal,
+  STATELESS,
+} from './helm.ts';
 
 const ALL = [...CHARTS, STATELESS];
 const HA = ['charts/plinth/values-ha.yaml'];
@@ -25,6 +38,7 @@ const POD = {
   service: { type: 'NodePort', nodePort: 30_000, annotations: { e: 'f' } },
 };
 const BUS = { global: { nats: { url: 'nats://a:4222' } } };
+const REDIS = NEEDED['charts/queue']!;
 const RULES = { 'api.yaml': 'domain: api\nrules: []\n' };
 const RESTRICTED = {
   image: 'x:1',
@@ -62,8 +76,8 @@ const SERVICE = {
 
 /** Ways to set a chart up, each by what it is for. */
 const VARIANTS: Record<string, [chart: string, rendering: Rendering][]> = {
-  defaults: ALL.map((chart) => [chart, {}]),
-  'the profile ha': ALL.map((chart) => [chart, { values: { global: { profile: 'ha' } } }]),
+  defaults: ALL.map((chart) => [chart, { values: NEEDED[chart] }]),
+  'the profile ha': ALL.map((chart) => [chart, { values: { global: { profile: 'ha', ...NEEDED[chart]?.global } } }]),
   'the values for ha': [['charts/plinth', { files: HA }]],
   'engines of your own': [
     [
@@ -93,6 +107,7 @@ const VARIANTS: Record<string, [chart: string, rendering: Rendering][]> = {
       },
     ],
     ['charts/ratelimit', { values: { ...OPEN, ingress: { enabled: true, hosts: ['a.example'] } } }],
+    ['charts/queue', { values: { ...OPEN, ...REDIS, ingress: { enabled: true, hosts: ['a.example'] } } }],
     [STATELESS, { values: { ...OPEN, autoscaling: { enabled: true }, pdb: { enabled: true } } }],
     [STATELESS, { values: { keda: { enabled: true, triggers: [{ type: 'cron', metadata: {} }] } } }],
   ],
@@ -101,6 +116,7 @@ const VARIANTS: Record<string, [chart: string, rendering: Rendering][]> = {
     ['charts/kv', { values: { ...SERVICE, persistence: { annotations: { i: 'j' } } } }],
     ['charts/kv', { values: { persistence: { existingClaim: 'mine' } } }],
     ['charts/ratelimit', { values: SERVICE }],
+    ['charts/queue', { values: { ...SERVICE, global: { ...SERVICE.global, ...REDIS.global } } }],
     [STATELESS, { values: { ...SERVICE, extraObjects: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: EXTRA }] } }],
   ],
   'no data, no keys': [
@@ -126,6 +142,15 @@ const VARIANTS: Record<string, [chart: string, rendering: Rendering][]> = {
     ['charts/plinth', { values: { ratelimit: { replicas: 3, settings: { backend: 'redis' } } } }],
   ],
   'a limiter with its doors closed': [['charts/ratelimit', { values: { ports: { rls: { port: null } } } }]],
+  'queues of several pods': [
+    ['charts/queue', { values: { replicas: 2, pdb: { enabled: true }, ...REDIS } }],
+    ['charts/queue', { values: { autoscaling: { enabled: true }, pdb: { enabled: true }, ...REDIS } }],
+    ['charts/plinth', { values: { queue: { replicas: 2, networkPolicy: { enabled: true, webhooks: false } } } }],
+  ],
+  'workers that KEDA scales': [
+    ['charts/queue', { values: { keda: { scaledObjects: [MAILS, IMAGES] }, ...REDIS } }],
+    ['charts/plinth', { values: { queue: { keda: { scaledObjects: [MAILS] } } } }],
+  ],
   'environment set thrice': [
     [
       'charts/kv',
@@ -202,7 +227,7 @@ given('every chart', () => {
         .filter(({ kind }) => kind === 'PodDisruptionBudget')
         .map(({ metadata }) => metadata.name)
         .sort();
-    expect(names(await objects('charts/plinth', { files: HA }))).toEqual(['r-nats', 'r-ratelimit']);
+    expect(names(await objects('charts/plinth', { files: HA }))).toEqual(['r-nats', 'r-queue', 'r-ratelimit']);
     expect(names(await objects('charts/nats', { values: { pdb: { enabled: true } } }))).toEqual([]);
     expect(names(await objects(STATELESS, { values: { pdb: { enabled: true }, replicas: 1 } }))).toEqual([]);
   });
@@ -227,7 +252,7 @@ given('every chart', () => {
   test('two releases in one namespace share no name', async () => {
     for (const chart of ALL) {
       const names = async (release: string) =>
-        (await objects(chart, { release, values: { global: { profile: 'ha' } } })).map(
+        (await objects(chart, { release, values: { global: { profile: 'ha', ...NEEDED[chart]?.global } } })).map(
           ({ kind, metadata }) => `${kind} ${metadata.name}`,
         );
       const [one, other] = [await names('one'), await names('other')];
@@ -249,7 +274,7 @@ given('every chart', () => {
         ({ resources }) => Number.parseInt(resources.requests.memory, 10) * (object.spec.replicas ?? 1),
       ),
     );
-    expect(mebibytes.reduce((sum, each) => sum + each, 0)).toBe(448);
+    expect(mebibytes.reduce((sum, each) => sum + each, 0)).toBe(576);
   });
 
   const KUBECONFORM = spawnSync('kubeconform', ['-v']).status === 0;
@@ -260,7 +285,7 @@ given('every chart', () => {
       '-strict',
       '-summary',
       '-skip',
-      'ServiceMonitor,PrometheusRule,HTTPRoute,ScaledObject',
+      'ServiceMonitor,PrometheusRule,HTTPRoute,ScaledObject,TriggerAuthentication',
       ...schemas.flatMap((place) => ['-schema-location', place]),
     ];
     const input = all()
@@ -513,14 +538,16 @@ given('what cannot work is refused', () => {
 
 given('NOTES.txt', () => {
   const PUT = "-X PUT http://127.0.0.1:7401/v1/kv/hello/world -d 'it works'";
+  const ENQUEUE = `http://127.0.0.1:7403/v1/queues/mails/jobs -d '{"name":"welcome","data":{"to":"ann@example.com"}}'`;
   const CHECK = `http://127.0.0.1:7402/v1/limits/check -d '{"key":"ann","limit":{"limit":3,"windowMs":60000}}'`;
 
   test.each([
     ['charts/kv', 'kv 7401:7401', PUT],
     ['charts/ratelimit', 'ratelimit 7402:7402', CHECK],
+    ['charts/queue', 'queue 7403:7403', ENQUEUE],
     ['charts/plinth', 'kv 7401:7401', PUT],
   ])('of %s begins with three commands that work as they stand', async (chart, forwarded, call) => {
-    const lines = (await notes(chart, { release: 'p', namespace: 'n' })).trim().split('\n');
+    const lines = (await notes(chart, { release: 'p', namespace: 'n', values: NEEDED[chart] })).trim().split('\n');
     expect(lines.slice(0, 3)).toEqual([
       `kubectl -n n port-forward svc/p-${forwarded} &`,
       "KEY=$(kubectl -n n get secret p-api-keys -o jsonpath='{.data.root-key}' | base64 -d)",
@@ -547,6 +574,7 @@ given('NOTES.txt', () => {
       ['kv', 'persistence.enabled'],
       ['kv', 'securityContext.readOnlyRootFilesystem'],
       ['ratelimit', 'global.apiKeys.enabled'],
+      ['queue', 'global.apiKeys.enabled'],
       ['nats', 'jetstream.syncInterval'],
       ['nats', 'persistence.enabled'],
       ['valkey', 'persistence.enabled'],

@@ -7,7 +7,33 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const HAS_HELM = spawnSync('helm', ['version'], { encoding: 'utf8' }).status === 0;
 
 /** Charts that are installed, by their folders. */
-export const CHARTS = ['kv', 'ratelimit', 'nats', 'valkey', 'jaeger', 'plinth'].map((name) => `charts/${name}`);
+export const CHARTS = ['kv', 'ratelimit', 'queue', 'nats', 'valkey', 'jaeger', 'plinth'].map(
+  (name) => `charts/${name}`,
+);
+/** Without which a chart is refused, by its folder. */
+export const NEEDED: Readonly<Record<string, { global: { redis: { url: string } } }>> = {
+  'charts/queue': { global: { redis: { url: 'redis://c:6379' } } },
+};
+/** Workers of a queue as the README of its chart has them, and with all that may be said of them. */
+export const MAILS = { name: 'mails', queue: 'mails', scaleTargetRef: { name: 'mail-workers' }, targetDepth: 8 };
+export const IMAGES = {
+  name: 'images',
+  queue: 'Images_2',
+  scaleTargetRef: { name: 'image-workers', kind: 'StatefulSet', apiVersion: 'apps/v1' },
+  targetDepth: 0.5,
+  activationDepth: 3,
+  oldestWaitingMs: 60_000,
+  minReplicaCount: 1,
+  maxReplicaCount: 1_000_000,
+  idleReplicaCount: 0,
+  pollingInterval: 15,
+  cooldownPeriod: 60,
+  initialCooldownPeriod: 30,
+  fallback: { failureThreshold: 3, replicas: 2 },
+  advanced: { restoreToOriginalReplicaCount: true },
+  annotations: { 'autoscaling.keda.sh/paused': 'false' },
+};
+
 /** Made of what no chart of a service uses yet: KEDA, Redis in any case. */
 export const STATELESS = 'tests/charts/stateless';
 
@@ -51,7 +77,7 @@ export async function notes(chart: string, rendering: Rendering = {}): Promise<s
 }
 
 export function lint(chart: string): Promise<string> {
-  return run(['lint', '--strict', chart]);
+  return run(['lint', '--strict', chart, '-f', '-'], JSON.stringify(NEEDED[chart] ?? {}));
 }
 
 /** Why helm refuses. @throws Error when it does not. */

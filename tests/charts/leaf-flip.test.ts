@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { CHARTS, HAS_HELM, manifest, ROOT, STATELESS } from './helm.ts';
+import { CHARTS, HAS_HELM, MAILS, manifest, NEEDED, ROOT, STATELESS } from './helm.ts';
 
 type Tree = { [key: string]: unknown };
 
@@ -103,6 +103,11 @@ const OWN_FLIPS: Record<string, Record<string, Flip>> = {
     rules: { to: { 'a.yaml': 'domain: a' } },
     'settings.backend': { to: 'redis', beside: { global: { redis: { url: 'redis://x:6379' } } } },
   },
+  'charts/queue': {
+    pdb: { beside: { replicas: 2, pdb: { enabled: true } } },
+    keda: { beside: { keda: { scaledObjects: [MAILS] } } },
+    'keda.scaledObjects': { to: [MAILS], beside: {} },
+  },
   'charts/nats': {
     replicas: { to: 3 },
     pdb: { beside: { replicas: 3, pdb: { enabled: true } } },
@@ -117,7 +122,14 @@ const OWN_FLIPS: Record<string, Record<string, Flip>> = {
   },
   'charts/plinth': {
     'global.nats.url': { to: 'nats://y:4222', beside: { global: { nats: { bundled: false, url: 'nats://x:4222' } } } },
-    'global.nats.bundled': { beside: { kv: { enabled: false }, ratelimit: { enabled: false } } },
+    'global.nats.bundled': {
+      beside: { kv: { enabled: false }, ratelimit: { enabled: false }, queue: { enabled: false } },
+    },
+    'global.redis.url': {
+      to: 'redis://y:6379',
+      beside: { global: { redis: { bundled: false, url: 'redis://x:6379' } } },
+    },
+    'global.redis.bundled': { beside: { queue: { enabled: false } } },
     nats: { to: { maxPayload: '2MB' } },
     valkey: { to: { appendfsync: 'always' } },
     jaeger: { to: { args: [] } },
@@ -128,7 +140,8 @@ const OWN_FLIPS: Record<string, Record<string, Flip>> = {
 const ELSEWHERE: Record<string, string[]> = {
   'charts/kv': ['global.bus.kv.publish', 'global.bus.kv.subscribe'],
   'charts/ratelimit': ['global.bus.ratelimit.publish', 'global.bus.ratelimit.subscribe'],
-  'charts/plinth': ['global.nats.bundled', 'global.redis.url'],
+  'charts/queue': ['global.bus.queue.publish', 'global.bus.queue.subscribe'],
+  'charts/plinth': ['global.nats.bundled'],
   [STATELESS]: [
     'global.bus.stateless.publish',
     'global.bus.stateless.subscribe',
@@ -178,8 +191,9 @@ interface Leaf {
 
 async function matters(chart: string, { path, value }: Leaf): Promise<boolean> {
   const { to = changed(value), beside = {} } = flipOf(chart, path);
-  const values = merged(beside, nested(path, to));
-  return (await rendering(chart, beside)) !== (await rendering(chart, values));
+  const base = merged((NEEDED[chart] ?? {}) as unknown as Tree, beside);
+  const values = merged(base, nested(path, to));
+  return (await rendering(chart, base)) !== (await rendering(chart, values));
 }
 
 const rendered = new Map<string, Promise<string>>();

@@ -3,18 +3,19 @@
  * and none does the work of another.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Bus, connectBus } from '@plinth/bus';
 import { kvService } from '@plinth/kv';
 import { Ledger, policyOf, processClock } from '@plinth/limiter';
 import { ratelimitService } from '@plinth/ratelimit';
 import { type RunningService, startService } from '@plinth/service-kit';
-import { eventually, startTestNats, type TestEngine, tempDir } from '@plinth/testkit';
+import { eventually, tempDir } from '@plinth/testkit';
 import { openQuotaJournal } from '../../services/ratelimit/src/store/quota-journal.ts';
-import { HAS_HELM, objects, ROOT } from './helm.ts';
+import { BusUsers } from './bus-users.ts';
+import { HAS_HELM } from './helm.ts';
+import { toldMetrics } from './told-metrics.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const PARTNER = 'plk_partner-0123456789abcdef';
@@ -31,40 +32,31 @@ const rule = (domain: string, name: string, limit: number) =>
 const given = HAS_HELM ? describe : describe.skip;
 
 given('with the permissions of the charts', () => {
-  let nats: TestEngine;
+  let users: BusUsers;
+  let violations: string[];
   let kv: RunningService;
   let limiters: RunningService[] = [];
-  let secrets: Record<string, string>;
-  const violations: string[] = [];
-  const buses: Bus[] = [];
-
-  const credentials = (user: string) => ({ NATS_URL: nats.url, NATS_USER: user, NATS_PASSWORD: secretOf(user) });
-  const secretOf = (user: string) => Buffer.from(secrets[`${user}-password`]!, 'base64').toString();
 
   beforeAll(async () => {
-    const list = await objects('charts/plinth');
-    secrets = list.find(({ kind, metadata }) => kind === 'Secret' && metadata.name === 'r-nats-auth')!.data;
-    nats = await startTestNats({
-      config: withAnybody(Buffer.from(secrets['auth.conf']!, 'base64').toString()),
-      onLine: (line) => void (/Violation/.test(line) && violations.push(line)),
-    });
+    users = await BusUsers.start();
+    ({ violations } = users);
     const keys = join(tempDir('keys'), 'keys');
     const hash = createHash('sha256').update(PARTNER).digest('hex');
     writeFileSync(keys, `partner ${hash} * limit=partner\n`);
     kv = await startService(kvService, {
       port: 0,
-      env: { ...credentials('kv'), KV_DATA_DIR: tempDir('kv'), API_KEYS_FILE: keys },
+      env: { ...users.credentials('kv'), KV_DATA_DIR: tempDir('kv'), API_KEYS_FILE: keys },
       kit: { log: silent },
     });
-    const env = { ...credentials('ratelimit'), ...OWNERS };
+    const env = { ...users.credentials('ratelimit'), ...OWNERS };
     const start = () => startService(ratelimitService, { port: 0, env, kit: { log: silent } });
     limiters = [await start(), await start()];
     await eventually(async () => expect(await Promise.all(limiters.map(slots))).toEqual([2, 2]));
   }, 120_000);
   afterAll(async () => {
-    await Promise.all(buses.map((bus) => bus.close()));
+    await users?.close();
     for (const service of [...limiters, kv]) await service?.stop();
-    await nats?.stop();
+    await users?.nats.stop();
   });
 
   /** How many replicas one of them knows of. */
@@ -81,19 +73,6 @@ given('with the permissions of the charts', () => {
     };
     expect(answer.degraded).toBeUndefined();
     return answer.allowed;
-  }
-
-  /** A connection as a service has it, and what the server has refused it. */
-  async function as(user: string): Promise<{ connection: Bus['nats']; refused: string[] }> {
-    const bus = await connectBus({ url: nats.url, name: user, user, password: secretOf(user), log: silent });
-    buses.push(bus);
-    const refused: string[] = [];
-    void (async () => {
-      for await (const status of bus.nats.status()) {
-        if (status.type === 'error') refused.push(/"([^"]*)"/.exec(status.error.message)?.[1] ?? status.error.message);
-      }
-    })();
-    return { connection: bus.nats, refused };
   }
 
   test('replicas of the limiter share keys out, and admit of each exactly what its limit says', async () => {
@@ -135,7 +114,7 @@ given('with the permissions of the charts', () => {
   });
 
   test('long quotas are written to their stream, and read again', async () => {
-    const { connection, refused } = await as('ratelimit');
+    const { connection, refused } = await users.as('ratelimit');
     const charge = { key: 'month', policy: policyOf({ limit: 10, windowMs: 86_400_000 }), cost: 4 };
     const ledger = new Ledger({ clock: processClock() });
     ledger.decide([charge], 'take');
@@ -158,21 +137,9 @@ given('with the permissions of the charts', () => {
   });
 
   test('metrics that alerts and the dashboard name are those that pods tell', async () => {
-    const text = await textOf(`${limiters[0]!.url}/metrics`);
-    expect(
-      text.split('\n').filter((line) => !/^(# (HELP|TYPE) .*|[a-z0-9_]+(\{.*\})? [-+]?[0-9.eInf+-]+|)$/.test(line)),
-    ).toEqual([]);
-    const told = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!));
-    const samples = [...text.matchAll(/^(\w+)[ {]/gm)].map(([, name]) => name!);
-    expect(samples.filter((name) => !told.has(name) && !told.has(name.replace(/_(bucket|sum|count)$/, '')))).toEqual(
-      [],
-    );
-    for (const file of ['alerts.yaml', 'dashboards/ratelimit.json']) {
-      const source = readFileSync(join(ROOT, 'charts/ratelimit', file), 'utf8');
-      const named = [...source.matchAll(/\b(?:plinth|process|nodejs)_[a-z0-9_]+(?=\{)/g)].map(([name]) => name!);
-      expect(named.length).toBeGreaterThan(3);
-      expect(named.filter((name) => !told.has(name.replace(/_bucket$/, '')))).toEqual([]);
-    }
+    const { named, ...faults } = toldMetrics('ratelimit', await textOf(`${limiters[0]!.url}/metrics`));
+    expect(faults).toEqual({ malformed: [], untyped: [], unknown: [] });
+    expect(Math.min(...named)).toBeGreaterThan(3);
   });
 
   test('a replica that leaves hands over what it owns, and its keys stay used up', async () => {
@@ -186,7 +153,7 @@ given('with the permissions of the charts', () => {
   });
 
   test('nobody else speaks for the limiter, reads its members or its calls', async () => {
-    const { connection, refused } = await as('kv');
+    const { connection, refused } = await users.as('kv');
     const subjects = [
       'plinth.ratelimit.v1.owner.x.call',
       'plinth.ratelimit.v1.quotas.1.x',
@@ -204,7 +171,7 @@ given('with the permissions of the charts', () => {
   });
 
   test('the limiter reaches its own two streams and no other', async () => {
-    const { connection, refused } = await as('ratelimit');
+    const { connection, refused } = await users.as('ratelimit');
     const subjects = [
       '$JS.API.STREAM.CREATE.KV_other',
       '$JS.API.STREAM.DELETE.plinth-ratelimit-quotas',
@@ -217,12 +184,6 @@ given('with the permissions of the charts', () => {
     await eventually(() => expect(refused).toEqual(expect.arrayContaining(subjects)));
   });
 });
-
-/** The testkit looks without a user whether the server is there: one more who may do nothing. */
-function withAnybody(auth: string): string {
-  const anybody = '{ user: anybody, password: anybody, permissions: { publish: [], subscribe: [] } }';
-  return `${auth.replace('users: [', `users: [\n    ${anybody}`)}\nno_auth_user: anybody\n`;
-}
 
 async function textOf(url: string): Promise<string> {
   return (await fetch(url)).text();

@@ -5,11 +5,12 @@ import { CHART } from './release.ts';
 
 const NAMESPACE = 'plinth-manifests';
 const OWN_NATS = ['global.nats.bundled=false', 'global.nats.url=nats://nats.infra:4222'];
+const OWN_REDIS = ['global.redis.bundled=false', 'global.redis.url=redis://redis.infra:6379'];
 
 const WAYS: Record<string, string[]> = {
   'the defaults': [],
   'the profile ha': ['-f', `${CHART}/values-ha.yaml`],
-  'engines of your own': ['--set', [...OWN_NATS, 'global.redis.bundled=false'].join(',')],
+  'engines of your own': ['--set', [...OWN_NATS, ...OWN_REDIS].join(',')],
   'a collector of your own': ['--set', 'global.jaeger.bundled=false,global.otel.endpoint=http://collector.infra:4318'],
   'no keys': ['--set', 'global.apiKeys.enabled=false'],
   'no volumes': ['--set', 'kv.persistence.enabled=false'],
@@ -24,6 +25,11 @@ const WAYS: Record<string, string[]> = {
     '--set-json',
     'ratelimit={"replicas":3,"rules":{"a.yaml":"domain: a"},"networkPolicy":{"enabled":true},"metrics":{"dashboard":{"enabled":true}}}',
   ],
+  'queues that scale, in a policy of their own': [
+    '--set',
+    'queue.autoscaling.enabled=true,queue.pdb.enabled=true,queue.networkPolicy.enabled=true,queue.metrics.dashboard.enabled=true',
+  ],
+  'no queue, no Redis': ['--set', 'queue.enabled=false,global.redis.bundled=false'],
   'a dashboard and scrape annotations': [
     '--set',
     'kv.metrics.dashboard.enabled=true,kv.metrics.scrapeAnnotations=true',

@@ -5,7 +5,12 @@ import { Release } from './release.ts';
 
 const NAMESPACE = 'plinth-refusals';
 /** Only the store and the bus, so that a test takes seconds. */
-const KV_ALONE = { 'global.redis.bundled': false, 'global.jaeger.bundled': false, 'ratelimit.enabled': false };
+const KV_ALONE = {
+  'global.redis.bundled': false,
+  'global.jaeger.bundled': false,
+  'ratelimit.enabled': false,
+  'queue.enabled': false,
+};
 const release = new Release('odd', NAMESPACE);
 
 beforeAll(async () => {
@@ -48,6 +53,20 @@ test('a pod that NATS does not let in says so in its reason', async () => {
     const [status] = (await release.pod('kv')).status.containerStatuses;
     const { message } = status.lastState.terminated ?? status.state.terminated ?? {};
     return /NATS refuses the credentials of user kv/.test(message ?? '');
+  });
+});
+
+test('a queue whose Redis may throw jobs away says so in its reason', async () => {
+  await release.begin({
+    'global.jaeger.bundled': false,
+    'kv.enabled': false,
+    'ratelimit.enabled': false,
+    'valkey.extraConfig': 'maxmemory-policy allkeys-lru',
+  });
+  await until('the reason of the pod', 180, async () => {
+    const [status] = (await release.pod('queue')).status.containerStatuses;
+    const { message } = status.lastState.terminated ?? status.state.terminated ?? {};
+    return /allkeys-lru/.test(message ?? '');
   });
 });
 

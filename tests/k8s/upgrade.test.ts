@@ -15,6 +15,7 @@ const SETTINGS = {
   'kv.service.type': 'NodePort',
   'kv.service.nodePort': NODE_PORT,
   'global.redis.bundled': false,
+  'queue.enabled': false,
   'global.jaeger.bundled': false,
 };
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));

@@ -25,7 +25,16 @@ const withTilt = missing.length === 0 ? test : test.skip;
 
 withTilt('alone, Tilt runs every service, the engines they need, and Jaeger', async () => {
   expect(await resources()).toEqual(
-    expect.arrayContaining([...SERVICES, 'kv-smoke', 'kv-seed', 'ratelimit-smoke', 'nats', 'jaeger']),
+    expect.arrayContaining([
+      ...SERVICES,
+      'kv-smoke',
+      'kv-seed',
+      'ratelimit-smoke',
+      'queue-smoke',
+      'nats',
+      'valkey',
+      'jaeger',
+    ]),
   );
 });
 
@@ -36,7 +45,7 @@ withTilt('services can be chosen, and Jaeger left out', async () => {
 });
 
 withTilt('an unknown service is refused with the list', async () => {
-  await expect(resources('kvv')).rejects.toThrow('there is no service "kvv"; there are: kv, ratelimit');
+  await expect(resources('kvv')).rejects.toThrow('there is no service "kvv"; there are: kv, ratelimit, queue');
 });
 
 /** What Tilt makes of the Tiltfile, in the context of a cluster that it never calls. */

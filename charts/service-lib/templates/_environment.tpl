@@ -61,7 +61,7 @@ NATS_PASSWORD:
 {{- define "plinth.environment.redis" -}}
 {{- $redis := .Values.global.redis -}}
 {{- if not (or $redis.bundled $redis.url) }}
-{{- fail (printf "%s needs Redis: set global.redis.bundled=true, or global.redis.url to yours (redis://host:6379)" .Chart.Name) }}
+{{- fail (printf "%s needs Redis: set %sglobal.redis.url to yours (redis://host:6379)" .Chart.Name (ternary "" "global.redis.bundled=true, or " .Chart.IsRoot)) }}
 {{- end }}
 REDIS_URL: {{ $redis.bundled | ternary (printf "redis://%s-valkey:6379" .Release.Name) $redis.url }}
 {{- with $redis.existingSecret | default (ternary (printf "%s-valkey-auth" .Release.Name) "" $redis.bundled) }}

@@ -37,6 +37,9 @@ spec:
     {{- include "plinth.egress" (dict "root" $root "engine" "valkey" "isBundled" $global.redis.bundled "url" $global.redis.url "port" 6379) | nindent 4 }}
     {{- end }}
     {{- include "plinth.egress" (dict "root" $root "engine" "jaeger" "isBundled" (and $global.jaeger.bundled (not $global.otel.endpoint)) "url" $global.otel.endpoint "port" 4318) | nindent 4 }}
+    {{- with .egress }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
     {{- with $policy.extraEgress }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -3,7 +3,8 @@ A whole service: every resource its values ask for, checks first. A service's ch
     {{ include "plinth.service-chart" (dict "root" . "kind" "StatefulSet") }}
 "kind" is StatefulSet for a service that keeps data, else Deployment. "engines" names what it needs besides the bus:
     (dict "root" . "kind" "Deployment" "engines" (list "redis"))
-"environment" are variables that the chart decides itself, and `settings` may decide otherwise.
+"environment" are variables that the chart decides itself, and `settings` may decide otherwise. "egress" are rules for the
+network policy besides those of every service.
 What a chart's values leave out (autoscaling of a store that runs once, say) is not rendered.
 */ -}}
 {{- define "plinth.service-chart" -}}

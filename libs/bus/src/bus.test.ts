@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { eventually, startTestNats, withNats } from '@plinth/testkit';
-import { add, echo, fail, fixture, large, SERVICE, store, wait, waitOnce, watch } from '../test/fixture.ts';
+import { add, echo, fail, fixture, large, quote, SERVICE, store, wait, waitOnce, watch } from '../test/fixture.ts';
 import { type Bus, type BusEvent, type BusLog, connectBus } from './bus.ts';
 
 const nats = withNats();
@@ -92,6 +92,17 @@ describe('requests', () => {
     const problem = await client.request(add, request).catch((thrown) => thrown);
     expect(problem).toMatchObject({ code: 'invalid_request', message: expect.stringMatching(words) });
     if (path !== undefined) expect(problem.issues[0].path).toBe(path);
+  });
+
+  test('a JSON body reaches a handler that keeps parts of it as they were written', async () => {
+    const text = '{"n": 9007199254740993}';
+    const reply = await client.request(quote, { params: { bucket: 'demo' }, body: text });
+    expect(json(reply)).toEqual({ text, value: { n: 9_007_199_254_740_992 } });
+    const byHand = await raw.request(quote.subject, '{"bucket": "demo", "n": [1.5]}', { timeout: 1_000 });
+    expect(byHand.json()).toEqual({ text: '{"n":[1.5]}', value: { n: [1.5] } });
+    const abyss = `{"bucket":"demo","n":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+    const refused = await raw.request(quote.subject, abyss, { timeout: 1_000 });
+    expect(refused.json()).toMatchObject({ status: 400, code: 'invalid_request' });
   });
 
   test('a body of another media type is refused', async () => {

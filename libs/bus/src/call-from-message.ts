@@ -2,7 +2,7 @@
  * What a message asks of an operation: parameters, query and body, checked as they are over HTTP. The two ways to
  * write a request are in the head note of `@plinth/contracts`' operation.ts.
  */
-import type { Call, Operation } from '@plinth/contracts';
+import type { Call, JsonText, Operation } from '@plinth/contracts';
 import { bytesOfText, percentDecode } from '@plinth/contracts/byte-string';
 import { nearestName, Problem } from '@plinth/problem';
 import { ownedBytes, PARAMS } from './wire-headers.ts';
@@ -125,6 +125,7 @@ function bodyOf(given: Parts['body'], mediaType: string | undefined, { operation
   if (contract.kind === 'bytes') return bytesOf(given);
   if (contract.kind !== 'json') return refuseMembers(given, names);
   refuseMediaType(mediaType, contract.mediaTypes);
+  if (contract.keepsText) return jsonTextOf(given);
   const value = 'members' in given ? given.members : jsonOf(given.bytes);
   if (contract.isCheckedByHandler) return value;
   const checked = contract.schema.safeParse(value);
@@ -151,6 +152,21 @@ function refuseMediaType(given: string | undefined, further: readonly string[] =
   const bare = given.split(';', 1)[0]!.trim().toLowerCase();
   if (accepted.includes(bare)) return;
   throw new Problem('unsupported_media_type', `the body is ${bare}; accepted: ${accepted.join(', ')}`);
+}
+
+/** Of a handwritten request, the text is the JSON of what is left. */
+function jsonTextOf(given: Parts['body']): JsonText {
+  if ('members' in given) return { text: written(given.members), value: given.members };
+  return { text: Buffer.from(given.bytes).toString(), value: jsonOf(given.bytes) };
+}
+
+/** JSON.parse is not recursive, JSON.stringify is: some thousand levels end its stack. */
+function written(members: Members): string {
+  try {
+    return JSON.stringify(members);
+  } catch (cause) {
+    throw new Problem('invalid_request', 'the JSON is nested too deep', { cause });
+  }
 }
 
 /** Undefined for no bytes at all, so that a schema with a default can fill it in. */

@@ -53,6 +53,7 @@ test('INFO tells the operations that have an endpoint', async () => {
   expect(info.endpoints.map(({ name }: { name: string }) => name)).toEqual([
     'store',
     'add',
+    'quote',
     'fail',
     'wait',
     'waitOnce',

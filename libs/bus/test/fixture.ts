@@ -28,6 +28,16 @@ export const add = operation({
   replies: ok,
 });
 
+export const quote = operation({
+  name: 'quote',
+  summary: 'Gives back the JSON it got, as it was written',
+  method: 'POST',
+  path: '/v1/fixture/{bucket}/quotes',
+  query: noQuery,
+  body: { kind: 'json', schema: z.unknown(), isCheckedByHandler: true, keepsText: true },
+  replies: ok,
+});
+
 export const fail = operation({
   name: 'fail',
   summary: 'Throws what it is asked to',
@@ -112,6 +122,7 @@ export function fixture(replica = 'only') {
       body: query.reverse === 'true' ? body.toReversed() : body,
     })),
     serve(add, ({ query, body }) => json(200, { sum: (body.a + body.b).toFixed(query.precision) }, headers)),
+    serve(quote, ({ body: { text, value } }) => json(200, { text, value }, headers)),
     serve(fail, ({ params }) => FAILURES[params.kind!]!()),
     serve(wait, async ({ params, signal }) => {
       await waitFor(Number(params.ms), signal);

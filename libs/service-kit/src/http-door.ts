@@ -3,6 +3,8 @@ import type { Operation } from '@plinth/contracts';
 import { HttpMetrics } from './http/http-metrics.ts';
 import { HttpServer } from './http/http-server.ts';
 import { KeyGuard, type KeyLimits } from './http/key-guard.ts';
+import type { MountRoute } from './http/mount-door.ts';
+import { mountSession } from './http/mount-session.ts';
 import { Route, Router } from './http/router.ts';
 import type { KeyRing } from './keys/key-ring.ts';
 import type { Kit, Service } from './kit.ts';
@@ -37,10 +39,12 @@ export class HttpDoor {
     this.#options = options;
     this.#httpMetrics = new HttpMetrics(options.kit.name);
     const { kit, settings, keys, keyLimits, port } = options;
-    this.#server = new HttpServer(new Router([...this.#ownRoutes(), ...this.#standardRoutes()]), {
+    const routes = [...this.#ownRoutes(), ...this.#sessionRoutes(), ...this.#standardRoutes()];
+    this.#server = new HttpServer(new Router(routes), {
       ...settings,
       port,
       keyGuard: keys && new KeyGuard(keys, keyLimits),
+      mounts: this.#mounts(),
       // A fifth of the time is left for what comes behind: bus, store, traces.
       stopPatienceMs: Math.max(0, settings.shutdownTimeoutMs * 0.8 - settings.shutdownDelayMs),
       log: kit.log,
@@ -71,6 +75,23 @@ export class HttpDoor {
     return service.operations.map((served) => {
       const metrics = this.#httpMetrics.route(served.operation.name);
       return new Route(served, { metrics, bodyBytesMax: bodyBytesMax(service, served.operation) });
+    });
+  }
+
+  #mounts(): MountRoute[] {
+    const { mounts = [] } = this.#options.service;
+    return mounts.map((mount) => {
+      return { mount, metrics: this.#httpMetrics.route(mount.name), bodyBytesMax: BODY_BYTES_MAX };
+    });
+  }
+
+  /** Where browsers change a key for a cookie. */
+  #sessionRoutes(): Route[] {
+    const { service, keys } = this.#options;
+    return (service.mounts ?? []).map((mount) => {
+      const served = mountSession(mount, keys !== undefined);
+      const metrics = this.#httpMetrics.route(served.operation.name);
+      return new Route(served, { metrics, bodyBytesMax: BODY_BYTES_MAX });
     });
   }
 

@@ -54,6 +54,15 @@ const count = operation({
   body: { kind: 'json', schema: z.strictObject({ by: z.number().default(1) }).default({ by: 1 }) },
   replies: [{ status: 200, description: 'The body.', mediaType: 'application/json' }],
 });
+const quote = operation({
+  name: 'quote',
+  summary: 'Answer the JSON body as it was written',
+  method: 'POST',
+  path: `${ITEM}:quote`,
+  query: noQuery,
+  body: { kind: 'json', schema: z.unknown(), isCheckedByHandler: true, keepsText: true },
+  replies: [{ status: 200, description: 'The body.', mediaType: 'application/json' }],
+});
 const rename = operation({
   name: 'rename',
   summary: 'A segment, not hot, no keys',
@@ -140,6 +149,7 @@ function operations(fixture: Fixture): Served[] {
     }),
     serve(echo, ({ body, params }) => json(200, { body, params })),
     serve(count, ({ body }) => json(200, body)),
+    serve(quote, ({ body: { text, value } }) => json(200, { text, value })),
     serve(rename, ({ params }) => json(200, params)),
     serve(wait, async (call) => {
       told('wait');

@@ -188,6 +188,13 @@ describe('JSON bodies', () => {
     expect(body.detail).toBe(`the body is not JSON: ${words} at line ${line}, column ${column}`);
   });
 
+  test('reach a handler that keeps parts of them as they were written', async () => {
+    const text = ' {"n": 9007199254740993, "n": 1.50}';
+    const answer = await ask('/v1/items/k:quote', post(text));
+    expect(await answer.json()).toEqual({ text, value: { n: 1.5 } });
+    expect(await problem('/v1/items/k:quote', post('{"n":'))).toMatchObject({ status: 400, code: 'invalid_request' });
+  });
+
   test('bytes that are not UTF-8 are refused', async () => {
     expect(await problem('/v1/items/k:echo', post(new Uint8Array([0x22, 0xff, 0x22])))).toMatchObject({ status: 400 });
   });

@@ -30,6 +30,7 @@ const REGISTRY_CONFIG = `/etc/containerd/certs.d/${REGISTRY}`;
 const ADDRESSES = {
   kv: 'http://localhost:7401',
   ratelimit: 'http://localhost:7402',
+  queue: 'http://localhost:7403',
   RLS: 'grpc://localhost:7412',
   Jaeger: 'http://localhost:16686',
   NATS: 'nats://localhost:4222',

@@ -17,6 +17,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<number>> = {
   bench: ([name = '', ...args]) => runFile(join(REPOSITORY, 'bench', name, 'run.ts'), args),
   key: (args) => runFile(join(REPOSITORY, 'libs', 'service-kit', 'src', 'keys', 'new-key.ts'), args),
   charts: (args) => runFile(join(REPOSITORY, 'charts', 'generate.ts'), args),
+  pack: async (args) => (await import('./pack-command.ts')).runPack(args),
   images: async (args) => (await import('./image-command.ts')).runImages(args),
   'kind:up': async (args) => (await import('./kind-command.ts')).runKindUp(args),
   'kind:down': async () => (await import('./kind-command.ts')).runKindDown(),

@@ -83,7 +83,7 @@ async function tracingAsTold(wish: TracingSurroundings & { told: string }): Prom
   const url = env.PLINTH_JAEGER_URL || beside;
   if (!url || !(await answersQueries(url))) return NOWHERE;
   const source = env.PLINTH_JAEGER_URL ? 'given by PLINTH_JAEGER_URL' : `beside ${told}`;
-  return { unit: jaegerElsewhere(url, source), env: {} };
+  return { unit: jaegerElsewhere(url, source), env: lookedAt(url, env) };
 }
 
 async function tracingByUrl(given: string, env: NodeJS.ProcessEnv): Promise<Tracing> {
@@ -150,7 +150,12 @@ function rowOf(url: string, backend: string) {
 }
 
 /** Everything is traced: `parentbased_always_on` is what services do unless OTEL_TRACES_SAMPLER says otherwise. */
-function settingsFor({ otlpUrl }: JaegerAddress, env: NodeJS.ProcessEnv): Record<string, string> {
+function settingsFor({ url, otlpUrl }: JaegerAddress, env: NodeJS.ProcessEnv): Record<string, string> {
   const delayMs = env.OTEL_BSP_SCHEDULE_DELAY || String(SPANS_SENT_EVERY_MS);
-  return { OTEL_EXPORTER_OTLP_ENDPOINT: otlpUrl, OTEL_BSP_SCHEDULE_DELAY: delayMs };
+  return { OTEL_EXPORTER_OTLP_ENDPOINT: otlpUrl, OTEL_BSP_SCHEDULE_DELAY: delayMs, ...lookedAt(url, env) };
+}
+
+/** Pages of services link to traces there. */
+function lookedAt(url: string, env: NodeJS.ProcessEnv): Record<string, string> {
+  return { TRACE_URL: env.TRACE_URL || `${url}/trace/{traceId}` };
 }

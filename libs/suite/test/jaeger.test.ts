@@ -86,7 +86,8 @@ withJaeger('a Jaeger that listens already is used, and left running', async () =
   await whileRunning(jaeger, async () => {
     await suite('up', '-d');
     expect(await jaegerRow()).toMatchObject({ url: jaeger.url, pid: null, backend: 'listening already' });
-    expect(await toldEcho()).toMatchObject({ OTEL_EXPORTER_OTLP_ENDPOINT: jaeger.otlpUrl });
+    const told = { OTEL_EXPORTER_OTLP_ENDPOINT: jaeger.otlpUrl, TRACE_URL: `${jaeger.url}/trace/{traceId}` };
+    expect(await toldEcho()).toMatchObject(told);
     await suite('down');
     expect(await isJaeger(jaeger)).toBe(true);
   });

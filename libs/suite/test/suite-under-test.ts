@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach } from '@jest/globals';
 import { processIdentity } from '@plinth/engines';
-import { freePort, type ProcessUnderTest, runProcess, tempDir } from '@plinth/testkit';
+import { type ProcessUnderTest, runProcess, tempDir } from '@plinth/testkit';
 import type { StatusReport } from '../src/status-command.ts';
 
 const BOOTSTRAP = new URL('../bootstrap.mjs', import.meta.url);
@@ -13,13 +13,17 @@ const SERVICES = fileURLToPath(new URL('fixture-services', import.meta.url));
 /** The fixture's port in its package.json, counted from the console's. */
 const ECHO_OFFSET = 90;
 
+const WORKERS = 8;
+const BLOCKS_PER_WORKER = 14;
+let block = Math.floor(Math.random() * BLOCKS_PER_WORKER);
+
 /** Of the present test; it may add to it. */
 export const env: Record<string, string | undefined> = {};
 export let portBase: number;
 export let echoPort: number;
 
-beforeEach(async () => {
-  portBase = await freePortRange();
+beforeEach(() => {
+  portBase = nextPortBase();
   echoPort = portBase + ECHO_OFFSET;
   for (const name of Object.keys(env)) delete env[name];
   Object.assign(env, {
@@ -36,9 +40,15 @@ beforeEach(async () => {
 
 afterEach(() => suite('down'));
 
-/** The suite takes ports at fixed distances, so one free port is not enough; far from the ephemeral range, all are. */
-async function freePortRange(): Promise<number> {
-  return 10_000 + ((await freePort()) % 100) * 200;
+/**
+ * Where the ports of the next suite begin. They lie at fixed distances, so one free port is not enough; outside of the
+ * ephemeral range nobody else takes one. Each worker of jest has blocks of its own, because suites of two test files
+ * run side by side.
+ */
+function nextPortBase(): number {
+  const worker = Number(process.env.JEST_WORKER_ID ?? 1) % WORKERS;
+  block = (block + 1) % BLOCKS_PER_WORKER;
+  return 10_000 + (worker * BLOCKS_PER_WORKER + block) * 200;
 }
 
 /** Starts a command of the suite. */

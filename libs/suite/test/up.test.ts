@@ -7,6 +7,11 @@ import { eventually, startTestNats, startTestRedis } from '@plinth/testkit';
 import { echo, echoPort, env, isAlive, start, status, suite, toldEcho } from './suite-under-test.ts';
 
 const up = (...args: string[]) => suite('up', '--no-jaeger', ...args);
+/** Up and ready, or a failure that shows what was said. */
+async function isUp(): Promise<void> {
+  const { code, text } = await up('--detach');
+  if (code !== 0) throw new Error(`up ended with ${code}:\n${text}`);
+}
 
 test('up, crash, restart, down: the whole life of a suite', async () => {
   const begun = await up('--detach');
@@ -36,14 +41,14 @@ test('up, crash, restart, down: the whole life of a suite', async () => {
 });
 
 test('an engine that dies is started again', async () => {
-  await up('-d');
+  await isUp();
   const redis = async () => (await status()).engines.find(({ name }) => name === 'redis');
   process.kill((await redis())?.pid as number, 'SIGKILL');
   await eventually(async () => expect(await redis()).toMatchObject({ state: 'running', restarts: 1 }));
 });
 
 test('a service that keeps crashing is tried ever more slowly, the table says so, and it comes back', async () => {
-  await up('-d');
+  await isUp();
   const broken = join(env.PLINTH_HOME as string, 'data', 'echo', 'broken');
   mkdirSync(join(broken, '..'), { recursive: true });
   writeFileSync(broken, '');
@@ -54,7 +59,7 @@ test('a service that keeps crashing is tried ever more slowly, the table says so
 });
 
 test('a service that runs but cannot serve is shown with its reason', async () => {
-  await up('-d');
+  await isUp();
   await fetch(`http://127.0.0.1:${echoPort}/unready`);
   expect((await echo()).state).toBe('not ready: NATS is away');
 });
@@ -62,7 +67,7 @@ test('a service that runs but cannot serve is shown with its reason', async () =
 test('engines given by URL are used, and left running', async () => {
   const [nats, redis] = await Promise.all([startTestNats(), startTestRedis()]);
   Object.assign(env, { NATS_URL: nats.url, REDIS_URL: redis.url });
-  expect((await up('-d')).code).toBe(0);
+  await isUp();
   const { engines } = await status();
   expect(engines.map(({ url, pid }) => ({ url, pid }))).toEqual([
     { url: nats.url, pid: null },
@@ -73,10 +78,10 @@ test('engines given by URL are used, and left running', async () => {
 });
 
 test('a second up takes less than 5 s', async () => {
-  await up('-d');
+  await isUp();
   await suite('down');
   const startMs = performance.now();
-  expect((await up('-d')).code).toBe(0);
+  await isUp();
   expect(performance.now() - startMs).toBeLessThan(5_000);
 });
 
@@ -100,12 +105,12 @@ test('a service that cannot start: its reason, its log, and nothing is left runn
 });
 
 test('when the supervisor is killed, all its children go, and up works again', async () => {
-  await up('-d');
+  await isUp();
   const report = await status();
   const pids = report.services.concat(report.engines).map(({ pid }) => pid);
   process.kill(report.pid as number, 'SIGKILL');
   expect((await status()).state).toBe('stopped');
-  expect((await up('-d')).code).toBe(0);
+  await isUp();
   await eventually(() => expect(pids.filter(isAlive)).toEqual([]));
   expect((await echo()).state).toBe('running');
 });

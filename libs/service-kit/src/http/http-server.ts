@@ -17,6 +17,7 @@ import { Exchange } from './exchange.ts';
 import { expressLane } from './express-lane.ts';
 import { type Floor, idSequence, requestIdOf } from './floor.ts';
 import type { KeyGuard } from './key-guard.ts';
+import { MountDoor, type MountRoute } from './mount-door.ts';
 import { createServer } from './node-http.ts';
 import { OriginGuard } from './origin-guard.ts';
 import { problemReply, writeReply } from './reply.ts';
@@ -39,6 +40,7 @@ export interface HttpServerOptions {
   allowedOrigins: readonly string[];
   inFlightMax: number;
   keyGuard: KeyGuard | undefined;
+  mounts: readonly MountRoute[];
   requestTimeoutMs: number;
   /** How long handlers may work on when the server closes, before their signals are aborted; after an eighth more, cut. */
   stopPatienceMs: number;
@@ -70,7 +72,8 @@ export class HttpServer {
     this.#options = options;
     this.#router = router;
     this.#guard = new OriginGuard({ ...options, listenHost: options.host });
-    this.#express = expressLane(router, {
+    const mounts = options.mounts.map((mount) => new MountDoor(mount, this.floor));
+    this.#express = expressLane(router, mounts, {
       serve: (route, req, res) => this.#serveCold(route, req, res),
       nothingHere: (req, res) => this.#nothingHere(req, res),
       failed: (error, req, res) => this.#refuse(req, res, toProblem(error)),

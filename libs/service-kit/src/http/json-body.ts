@@ -1,6 +1,6 @@
 /** JSON bodies: media type, text, shape; each fault with its place. */
 import { isUtf8 } from 'node:buffer';
-import type { BodyContract } from '@plinth/contracts';
+import type { BodyContract, JsonText } from '@plinth/contracts';
 import { Problem } from '@plinth/problem';
 import { problemOfIssues, toIssues } from './input-issues.ts';
 import { jsonFault } from './json-fault.ts';
@@ -30,8 +30,9 @@ export function checkJsonMediaType(contract: JsonContract, contentType: string |
  * @throws Problem `invalid_request`: where the text is no JSON, or an issue per fault with a JSON Pointer.
  */
 export function readJson(contract: JsonContract, bytes: Buffer): unknown {
-  const value = bytes.length === 0 ? nothing(contract) : parse(bytes);
-  if (contract.isCheckedByHandler) return value;
+  const text = textOf(bytes);
+  const value = text === '' ? nothing(contract) : parse(text);
+  if (contract.isCheckedByHandler) return contract.keepsText ? ({ text, value } satisfies JsonText) : value;
   const parsed = contract.schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw problemOfIssues('the body', toIssues('', parsed.error.issues));
@@ -42,9 +43,12 @@ function nothing(contract: JsonContract): undefined {
   return undefined;
 }
 
-function parse(bytes: Buffer): unknown {
+function textOf(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw new Problem('invalid_request', 'the body is not UTF-8');
-  const text = bytes.toString('utf8');
+  return bytes.toString('utf8');
+}
+
+function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -14,6 +14,9 @@ import { accessOf } from '../keys/scope.ts';
 const CHALLENGE = { headers: { 'www-authenticate': 'Bearer realm="plinth"' } };
 const BEARER = 'Bearer ';
 
+/** What is said of an operation before it is allowed. */
+export type Asked = Pick<Operation, 'name' | 'method' | 'readsOnly'>;
+
 /** Says whether a key has been used too often; undefined: it may be used. */
 export interface KeyLimits {
   refusal(call: { keyId: string; limitName: string }): Problem | undefined | Promise<Problem | undefined>;
@@ -34,7 +37,7 @@ export class KeyGuard {
    *
    * @param path - As it was sent, without the query.
    */
-  refusal(headers: IncomingHttpHeaders, operation: Operation, path: string): Problem | undefined {
+  refusal(headers: IncomingHttpHeaders, operation: Asked, path: string): Problem | undefined {
     const key = keyOf(headers);
     if (key === undefined) return unauthenticated(reasonWithoutKey(headers));
     const grant = this.#ring.grantOf(key);
@@ -61,7 +64,7 @@ export class KeyGuard {
 }
 
 /** `Api-Key` goes first: where both are sent, `Authorization` is meant for something in between. */
-function keyOf({ authorization, 'api-key': apiKey }: IncomingHttpHeaders): string | undefined {
+export function keyOf({ authorization, 'api-key': apiKey }: IncomingHttpHeaders): string | undefined {
   if (apiKey !== undefined) return String(apiKey);
   if (authorization === undefined) return undefined;
   // Nearly all write it so, and a pattern costs more than all the rest.
@@ -80,7 +83,7 @@ function unauthenticated(detail: string): Problem {
   return new Problem('unauthenticated', detail, CHALLENGE);
 }
 
-function forbidden(name: string, scope: string, operation: Operation): Problem {
+function forbidden(name: string, scope: string, operation: Asked): Problem {
   const detail = `the key ${name} does not have the scope ${scope}, which ${operation.name} needs at this path`;
   return new Problem('forbidden', detail, { members: { scope } });
 }

@@ -2,7 +2,12 @@
 import type { IncomingMessage } from 'node:http';
 import { SpanStatusCode } from '@opentelemetry/api';
 import { forwarded, isTracing, serverSpan, type Traced } from '@plinth/telemetry';
-import type { Route } from './router.ts';
+
+/** What a span tells of where a request went. */
+export interface SpanRoute {
+  readonly spanName: string;
+  readonly operation: { readonly path: string };
+}
 
 /**
  * What a call carries as `trace`: its span's context, or what came in, to be passed on untouched.
@@ -11,7 +16,7 @@ import type { Route } from './router.ts';
  */
 export function beginTrace(
   req: IncomingMessage,
-  route: Route,
+  route: SpanRoute,
   path: string,
 ): { traced?: Traced; trace: unknown } | undefined {
   if (!isTracing()) {
@@ -34,7 +39,7 @@ export function endTrace({ span }: Traced, status: number, errorCode: string | u
   span.end();
 }
 
-function attributesOf(req: IncomingMessage, route: Route, path: string) {
+function attributesOf(req: IncomingMessage, route: SpanRoute, path: string) {
   const { localAddress, localPort, remoteAddress } = req.socket;
   return {
     'http.request.method': req.method!,

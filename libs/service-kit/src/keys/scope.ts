@@ -35,7 +35,7 @@ export function parseScope(text: string): Scope | undefined {
 }
 
 /** What an operation needs: a method that is safe (RFC 9110 §9.2.1) reads, and what says that it only reads. */
-export function accessOf({ method, readsOnly }: Operation): Access {
+export function accessOf({ method, readsOnly }: Pick<Operation, 'method' | 'readsOnly'>): Access {
   return method === 'GET' || method === 'HEAD' || readsOnly ? 'read' : 'write';
 }
 

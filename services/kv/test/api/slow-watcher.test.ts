@@ -63,18 +63,18 @@ describe('a watcher that does not read', () => {
     const value = Buffer.alloc(MIB, 'x');
     for (let at = 0; at < 8; at++) await kv.put('/v1/kv/b/warm', value);
     const before = heldBytes();
-    let mostBytes = 0;
+    // Buffers that are garbage are freed by another thread, which a busy machine may keep waiting; what is held stays.
+    const isCheap = () => eventually(() => heldBytes() - before < 100 * MIB, { timeoutMs: 5_000 });
     for (let at = 0; at < 200; at++) {
       await kv.put(`/v1/kv/b/${at % 10}`, value);
-      if (at % 20 === 19) mostBytes = Math.max(mostBytes, heldBytes() - before);
+      if (at % 20 === 19) await isCheap();
     }
-    expect(mostBytes).toBeLessThan(100 * MIB);
     // Nor does one that comes late and has all of them before it.
     const late = new SlowWatcher(kv.port, `/v1/watch/b?since=${first}`);
     await late.begun();
     late.stall();
     await kv.put('/v1/kv/b/warm', value);
-    expect(heldBytes() - before).toBeLessThan(100 * MIB);
+    await isCheap();
     late.end();
     await eventually(async () => /^plinth_kv_watchers 1$/m.test((await kv.get('/metrics')).text));
     await kv.post('/v1/kv/b:compact');

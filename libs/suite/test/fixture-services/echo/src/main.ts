@@ -22,8 +22,8 @@ const server = createServer((request, response) => {
     response.writeHead(503).end(JSON.stringify({ detail: 'NATS is away' }));
     return;
   }
-  const { NATS_URL, REDIS_URL, ECHO_DATA_DIR, OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
-  response.end(JSON.stringify({ NATS_URL, REDIS_URL, ECHO_DATA_DIR, OTEL_EXPORTER_OTLP_ENDPOINT }));
+  const { NATS_URL, REDIS_URL, ECHO_DATA_DIR, OTEL_EXPORTER_OTLP_ENDPOINT, TRACE_URL } = process.env;
+  response.end(JSON.stringify({ NATS_URL, REDIS_URL, ECHO_DATA_DIR, OTEL_EXPORTER_OTLP_ENDPOINT, TRACE_URL }));
 });
 server.listen(port, '127.0.0.1', () => log('info', 'listening', { port }));
 
