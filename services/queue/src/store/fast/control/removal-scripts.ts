@@ -15,6 +15,8 @@ const TAKE_AWAY: LuaPart = {
   text: `
 local function takeAway(ids)
   if not ids[1] then return end
+  -- Parents hear of it in the order in which their children came, whatever they waited for and in which group.
+  table.sort(ids, function(one, other) return tonumber(one) < tonumber(other) end)
   for at, record in ipairs(texts(K_j, ids)) do
     if record and string.byte(record, 9) ~= 30 then
       local job = machineOf(record)
@@ -49,8 +51,6 @@ end
 -- Some may be left of these groups.
 if #ids >= budget then behind = from end
 count('waiting', -#ids)
--- Parents hear of it in the order in which their children came, whatever groups these are in.
-table.sort(ids, function(one, other) return tonumber(one) < tonumber(other) end)
 takeAway(ids)
 writeGroups()
 writeCounters()
