@@ -365,7 +365,8 @@ describe('bounds', () => {
     const random = seededRandom();
     const real = array('CL.THROTTLE', 'fuzz', 9, 10, 60);
     for (let round = 0; round < 200; round++) {
-      const bytes = Buffer.from(real.slice(0, random.int(real.length)), 'latin1');
+      // Without its last four bytes, or a byte of noise could be the one that it lacks.
+      const bytes = Buffer.from(real.slice(0, random.int(real.length - 3)), 'latin1');
       const noise = Buffer.from(Array.from({ length: random.int(200) }, () => random.int(256)));
       const answer = await exchange(Buffer.concat([bytes, noise]));
       expect(answer).not.toContain('the limiter failed');
