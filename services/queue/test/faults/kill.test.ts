@@ -9,8 +9,11 @@ const WORKERS = 3;
 const KILL_EVERY_MS = 500;
 /** So that kills find jobs at work; a mean of 50 ms, 3 workers of 20: about 1,200 jobs a second. */
 const TOOK_MS_MAX = 100;
-/** Longer than an outage: workers tell what they did when it is over. What they did after their lease is done twice. */
-const OUTAGE_LEASE_MS = 5_000;
+/**
+ * Longer than an outage: workers tell what they did when it is over. What they did after their lease is done twice. Two
+ * thirds of it are left at any time, and a service may take seconds to start on a busy machine.
+ */
+const OUTAGE_LEASE_MS = 12_000;
 const DONE_MS = LIMIT_MS - 30_000;
 
 const busy = (random: SeededRandom) => () => ({ tookMs: random.int(TOOK_MS_MAX) });

@@ -5,6 +5,7 @@ import { Problem } from '@plinth/problem';
 import { z } from 'zod';
 import type { Engine } from '../core/engine.ts';
 import { type Check, checkOf, type Limit, subjectOf, type Verdict } from '../core/verdict.ts';
+import { ceilSeconds } from '../core/whole-times.ts';
 import { unitOf } from '../doors/rls/units.ts';
 
 /** By number, as `RateLimitUnit` has them. */
@@ -72,6 +73,6 @@ function statusOf(limit: Limit | undefined): object {
     code,
     currentLimit: { name, requestsPerUnit: policy.limit, unit: UNIT_NAMES[unitOf(policy)] },
     limitRemaining: Math.max(0, limit.remaining),
-    durationUntilReset: `${Math.ceil((isAllowed ? limit.resetUs : limit.retryAfterUs) / 1_000_000)}s`,
+    durationUntilReset: `${ceilSeconds(isAllowed ? limit.resetUs : limit.retryAfterUs)}s`,
   };
 }

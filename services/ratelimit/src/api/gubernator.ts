@@ -10,6 +10,7 @@ import { Problem } from '@plinth/problem';
 import type { Engine } from '../core/engine.ts';
 import type { RequestPolicies } from '../core/request-policies.ts';
 import { type Check, checkOf, subjectOf, type Verdict } from '../core/verdict.ts';
+import { ceilMs } from '../core/whole-times.ts';
 
 /** Flags of `behavior`; the others are about their own cluster and change no answer here. */
 const GREGORIAN = 4;
@@ -61,7 +62,7 @@ export function gubernatorOperations({ engine, policies, now }: GubernatorRooms)
   function responseOf({ limit, behavior }: Wanted, verdict: Verdict): object {
     const found = verdict.limits[0]!;
     const isDrained = !verdict.isAllowed && (behavior & DRAIN_OVER_LIMIT) !== 0;
-    const resetMs = Math.ceil((verdict.isAllowed ? found.resetUs : verdict.retryAfterUs) / 1_000);
+    const resetMs = ceilMs(verdict.isAllowed ? found.resetUs : verdict.retryAfterUs);
     return {
       status: verdict.isAllowed ? 'UNDER_LIMIT' : 'OVER_LIMIT',
       limit: String(limit),

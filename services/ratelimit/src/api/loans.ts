@@ -4,8 +4,9 @@ import { type AcquireAnswer, type LeaseAnswer, LIMITS } from '@plinth/contracts/
 import type { Engine, Loan } from '../core/engine.ts';
 import type { Places } from '../core/places.ts';
 import type { RequestPolicies } from '../core/request-policies.ts';
+import { ceilMs, retryMs } from '../core/whole-times.ts';
 import { fault, readCheck, whole } from './read-check.ts';
-import { checkAnswer, retryMs } from './write-verdict.ts';
+import { checkAnswer } from './write-verdict.ts';
 
 interface Lending {
   want?: unknown;
@@ -65,7 +66,7 @@ function leaseAnswer(loan: Loan, ttlMs: number): LeaseAnswer {
     units,
     ttlMs: Math.min(ttlMs, lifeUs / 1_000),
     remaining: Math.max(0, remaining),
-    resetMs: Math.ceil(resetUs / 1_000),
+    resetMs: ceilMs(resetUs),
     limit: policy.limit,
     windowMs: policy.windowUs / 1_000,
     algorithm: policy.name,

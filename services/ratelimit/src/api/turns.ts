@@ -2,6 +2,7 @@
 import { Problem } from '@plinth/problem';
 import type { Engine } from '../core/engine.ts';
 import type { Check, Verdict } from '../core/verdict.ts';
+import { ceilMs } from '../core/whole-times.ts';
 
 export interface Turn {
   check: Check;
@@ -30,7 +31,7 @@ export class Turns {
    * when that is later than the caller waits. Rejects with the reason of the signal; the place is given back then too.
    */
   async wait({ check, verdict, waitMs, signal }: Turn): Promise<Verdict> {
-    const delayMs = Math.ceil(verdict.delayUs / 1_000);
+    const delayMs = ceilMs(verdict.delayUs);
     if (delayMs > waitMs) {
       await this.#engine.give(check);
       return { ...verdict, isAllowed: false, retryAfterUs: (delayMs - waitMs) * 1_000, delayUs: 0 };

@@ -5,7 +5,8 @@
 import type { Policy } from '@plinth/limiter';
 import { ByteWriter } from '../core/byte-writer.ts';
 import type { Limit, Verdict } from '../core/verdict.ts';
-import { ceilMs, checkText } from './write-verdict.ts';
+import { ceilMs } from '../core/whole-times.ts';
+import { checkText } from './write-verdict.ts';
 
 const NOTHING = Buffer.alloc(0);
 const OPEN = 91;

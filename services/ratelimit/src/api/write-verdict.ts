@@ -1,11 +1,7 @@
-/** From a verdict to the JSON that callers read. Milliseconds are rounded up: whoever waits so long is not early. */
+/** From a verdict to the JSON that callers read, which has no Infinity: null says never. */
 import type { CheckAnswer, LimitAnswer } from '@plinth/contracts/ratelimit';
 import type { Limit, Verdict } from '../core/verdict.ts';
-
-/** A ten-thousandth of a millisecond is rounding, and no reason to wait for one more. */
-export const ceilMs = (us: number): number => Math.max(0, Math.ceil(us / 1_000 - 1e-4));
-/** JSON has no Infinity: null says never. */
-export const retryMs = (us: number): number | null => (us === Number.POSITIVE_INFINITY ? null : ceilMs(us));
+import { ceilMs, retryMs } from '../core/whole-times.ts';
 
 export function checkAnswer(verdict: Verdict): CheckAnswer {
   const limits: LimitAnswer[] = [];

@@ -10,6 +10,7 @@ import { LiveCounts } from './live-counts.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
 import { TopKeys } from './top-keys.ts';
 import type { Check, Limit, Verdict } from './verdict.ts';
+import { retryMs } from './whole-times.ts';
 
 export interface ObservatoryOptions {
   /** Wall clock at the start, in ms. */
@@ -148,7 +149,7 @@ export class Observatory implements LimitObserver {
   #sampleJson({ check, subject, limit, atMs }: Sample) {
     const { entries } = check.subjects[subject]!;
     const descriptor = entries.map(({ key, value }) => ({ key, value: this.#show(value) }));
-    const retryAfterMs = Number.isFinite(limit.retryAfterUs) ? Math.ceil(limit.retryAfterUs / 1_000) : null;
+    const retryAfterMs = retryMs(limit.retryAfterUs);
     const shadow = limit.isShadow && { shadow: true };
     return { atMs, domain: check.domain, rule: limit.name, descriptor, retryAfterMs, ...shadow };
   }

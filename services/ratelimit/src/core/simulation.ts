@@ -8,6 +8,7 @@ import type { Simulation as SimulationAnswer } from '@plinth/contracts/ratelimit
 import type { Rule } from './rule.ts';
 import type { Visit } from './traffic.ts';
 import type { Check, Limit, Verdict } from './verdict.ts';
+import { retryMs } from './whole-times.ts';
 
 export interface Decider {
   decide(check: Check, atMs: number): Verdict;
@@ -153,7 +154,7 @@ export class Simulation {
       allowed: verdict.isAllowed,
       rules: rules.map((limit) => limit!.name),
       ...(!verdict.isAllowed && {
-        retryAfterMs: Number.isFinite(retryAfterUs) ? Math.ceil(retryAfterUs / 1_000) : null,
+        retryAfterMs: retryMs(retryAfterUs),
       }),
       ...(before !== undefined && { presentAllowed: before.isAllowed }),
       ...(real !== undefined && { reallyAllowed: real.wasAllowed }),

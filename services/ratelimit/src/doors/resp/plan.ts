@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { DOMAIN, LIMITS } from '@plinth/contracts/ratelimit';
 import type { Entry } from '../../core/rule.ts';
 import { type Check, checkOf, subjectOf, type Verdict } from '../../core/verdict.ts';
+import { ceilSeconds } from '../../core/whole-times.ts';
 import type { RespReader } from './resp-reader.ts';
 import { FIVE, type RespWriter } from './resp-writer.ts';
 import type { ThrottleChecks } from './throttle-checks.ts';
@@ -95,7 +96,7 @@ function writeVerdict(writer: RespWriter, verdict: Verdict, check: Check): void 
 }
 
 function secondsOr(us: number, never: number): number {
-  return us === Number.POSITIVE_INFINITY ? never : Math.ceil(us / 1e6);
+  return us === Number.POSITIVE_INFINITY ? never : ceilSeconds(us);
 }
 
 function entryIn(reader: RespReader, arg: number): Entry {

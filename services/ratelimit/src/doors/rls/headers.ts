@@ -4,6 +4,7 @@
  */
 import type { Policy } from '@plinth/limiter';
 import type { Limit, Verdict } from '../../core/verdict.ts';
+import { ceilSeconds } from '../../core/whole-times.ts';
 
 export const HEADER_STYLES = ['none', 'ietf', 'draft-03'] as const;
 export type HeaderStyle = (typeof HEADER_STYLES)[number];
@@ -51,7 +52,7 @@ function untilMore({ retryAfterUs, resetUs }: Limited): number {
 }
 
 const windowOf = ({ windowUs }: Policy) => Math.max(1, seconds(windowUs));
-const seconds = (us: number) => (Number.isFinite(us) ? Math.ceil(us / 1e6) : 0);
+const seconds = (us: number) => (Number.isFinite(us) ? ceilSeconds(us) : 0);
 
 /** A String of RFC 9651, which knows visible ASCII only; other characters of a name become `?`. */
 function quoted(name: string): string {

@@ -6,6 +6,7 @@ import { DOMAIN, LIMITS } from '@plinth/contracts/ratelimit';
 import type { Policy } from '@plinth/limiter';
 import type { Entry } from '../../core/rule.ts';
 import { type Check, checkOf, type Limit, type Subject, subjectOf, type Verdict } from '../../core/verdict.ts';
+import { ceilSeconds } from '../../core/whole-times.ts';
 import { FRAME_HEAD_BYTES, frame } from '../grpc/call.ts';
 import { LENGTH, Malformed, VARINT, WireReader, WireWriter } from '../grpc/wire.ts';
 import { type HeaderStyle, headersOf } from './headers.ts';
@@ -160,7 +161,7 @@ export class ResponseEncoder {
     }
     const before = writer.size;
     // Envoy hands whole seconds on: rounded up, or whoever waits so long would be early.
-    writer.number(1, Math.min(SECONDS_MAX, Math.ceil(limit.resetUs / 1e6)));
+    writer.number(1, Math.min(SECONDS_MAX, ceilSeconds(limit.resetUs)));
     writer.message(4, before);
     writer.number(3, Math.min(UINT32_MAX, limit.remaining));
     writer.raw(this.#currentLimit(limit.policy, limit.name));
