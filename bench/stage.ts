@@ -36,6 +36,8 @@ export interface Server {
   readonly name: string;
   readonly pid: number;
   readonly url: string;
+  /** What it writes to its standard output and error. */
+  readonly logFile: string;
   /** From the start of the process to the first good answer. */
   readonly startupMs: number;
   /** Asks it to end, and waits until it has. */
@@ -77,7 +79,7 @@ export class Stage implements AsyncDisposable {
       throw new Error(`${plan.name}: ${error.message}. Its last words:\n${lastWords(logFile)}`);
     });
     const startupMs = performance.now() - startedMs;
-    return { name: plan.name, pid: child.pid!, url: plan.url, startupMs, stop: () => this.#end(child) };
+    return { name: plan.name, pid: child.pid!, url: plan.url, logFile, startupMs, stop: () => this.#end(child) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

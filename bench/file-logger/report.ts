@@ -7,26 +7,30 @@ import { ENDINGS } from './losing.ts';
 import type { Options } from './options.ts';
 import type { CostSample, LossSample } from './processes.ts';
 import type { Lane } from './race.ts';
+import { cpuNsOf, type ServedLane } from './served.ts';
 import type { Outcome } from './targets.ts';
 
 /** Everything a run found. */
 export interface Findings extends RunFacts {
   options: Options;
   lanes: Lane[];
+  served: ServedLane[];
   /** Of the opponents, for whoever reads the line of JSON later. */
   versions: Record<string, string>;
 }
 
 /** The whole report in markdown. */
 export function renderReport(findings: Findings, outcomes: readonly Outcome[]): string {
-  const { lanes, versions } = findings;
-  const foreignShare = medianKnown(lanes.flatMap(({ costs }) => costs.map((cost) => cost.foreignShare)));
+  const { lanes, served, versions } = findings;
+  const samples = [...lanes.flatMap(({ costs }) => costs), ...served.flatMap((lane) => lane.samples)];
+  const foreignShare = medianKnown(samples.map((sample) => sample.foreignShare));
   const bytes = medianKnown(lanes.flatMap(({ costs }) => costs.map((cost) => cost.bytesPerLine)));
   const peers = Object.entries(versions).map((one) => one.join(' '));
   const more = [`${figure(bytes)} bytes a line to a file on the same disk; ${peers.join(', ')}`];
   return [
     ...reportHead(findings, { service: 'file-logger', foreignShare, decides: 'CPU of a line decides', more }),
-    costTable(lanes),
+    ...(lanes.length > 0 ? [costTable(lanes)] : []),
+    ...(served.length > 0 ? [servedTable(served)] : []),
     ...(lanes.some(({ losses }) => losses.SIGKILL.length > 0) ? [lossTable(lanes)] : []),
     ...(outcomes.length > 0 ? [targetsTable(outcomes)] : []),
   ].join('\n\n');
@@ -62,6 +66,33 @@ function costTable(lanes: readonly Lane[]): string {
   return markdownTable([...WHO, ...COSTS.map(([, head]) => number(head))], rows);
 }
 
+/** A service's `get` by 64 connections; what the log adds is taken round by round. */
+function servedTable(served: readonly ServedLane[]): string {
+  const columns = [
+    { head: 'log of a service' },
+    number('requests/s'),
+    number('CPU ns/request'),
+    number('CPU ns of it for the log'),
+    number('p99 ms'),
+  ];
+  const rows = served.map((lane) => [
+    lane.subject.title,
+    figure(median(lane.samples.map(({ perSecond }) => perSecond))),
+    figure(medianKnown(lane.samples.map(cpuNsOf))),
+    lane === served[0] ? '–' : figure(medianKnown(logNsOf(lane, served[0]!))),
+    figure(median(lane.samples.map(({ p99Ms }) => p99Ms))),
+  ]);
+  return markdownTable(columns, rows);
+}
+
+/** What a request of it costs more than one of the service that logs nothing. */
+function logNsOf(lane: ServedLane, quiet: ServedLane): (number | undefined)[] {
+  return lane.samples.map((sample, round) => {
+    const [loud, silent] = [cpuNsOf(sample), cpuNsOf(quiet.samples[round]!)];
+    return loud === undefined || silent === undefined ? undefined : loud - silent;
+  });
+}
+
 /** The middle, the worst, and how many lines there had been. */
 function lossText(samples: readonly LossSample[]): string {
   if (samples.length === 0) return '–';
@@ -95,7 +126,7 @@ function targetsTable(outcomes: readonly Outcome[]): string {
 
 /** The run as one line of JSON: medians of costs, sums of losses. */
 export function renderJson(findings: Findings, outcomes: readonly Outcome[]): string {
-  const { lanes, versions } = findings;
+  const { lanes, served, versions } = findings;
   const sumOf = (samples: readonly LossSample[]) => ({
     called: samples.reduce((sum, { called }) => sum + called, 0),
     lost: samples.reduce((sum, { lost }) => sum + lost, 0),
@@ -106,6 +137,12 @@ export function renderJson(findings: Findings, outcomes: readonly Outcome[]): st
     opponents: versions,
     isAllReached: outcomes.every(({ reached }) => reached),
     outcomes,
+    served: served.map((lane) => ({
+      name: lane.subject.name,
+      perSecond: median(lane.samples.map(({ perSecond }) => perSecond)),
+      cpuNs: medianKnown(lane.samples.map(cpuNsOf)),
+      logNs: medianKnown(logNsOf(lane, served[0]!)),
+    })),
     figures: lanes.map(({ subject, costs, losses }) => ({
       name: subject.name,
       producers: subject.producers,

@@ -13,6 +13,7 @@ import { Stage } from '../stage.ts';
 import { readOptions, USAGE } from './options.ts';
 import { race } from './race.ts';
 import { type Findings, renderJson, renderReport } from './report.ts';
+import { raceServed } from './served.ts';
 import { outcomesOf } from './targets.ts';
 
 async function main(progress: Progress): Promise<void> {
@@ -20,8 +21,9 @@ async function main(progress: Progress): Promise<void> {
   await using stage = await Stage.open();
   const machine = describeMachine(stage.dir);
   const lanes = await race(options, stage.dir, progress);
+  const served = options.served ? await raceServed(options, stage, progress) : [];
   const versions = { pino: versionOf('pino'), winston: versionOf('winston') };
-  const findings: Findings = { machine, commit: describeCommit(), options, lanes, versions, absent: [] };
+  const findings: Findings = { machine, commit: describeCommit(), options, lanes, served, versions, absent: [] };
   const outcomes = outcomesOf(lanes);
   if (!options.json) console.log(`${renderReport(findings, outcomes)}\n`);
   console.log(renderJson(findings, outcomes));

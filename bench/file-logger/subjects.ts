@@ -38,8 +38,11 @@ export const SUBJECTS: readonly Subject[] = [
 /** Modes of pino in one thread, of which the cheapest is what we are held against. */
 export const PINO_MODES = ['pino', 'pino-async', 'pino-sync', 'pino-buffered', 'pino-transport'];
 
-/** What can be chosen with `--only`. */
+/** What can be chosen with `--only`, beside `SERVED`. */
 export const SUBJECT_NAMES = SUBJECTS.map(({ name }) => name);
+
+/** A service that logs each of its requests. */
+export const SERVED = 'served';
 
 export function subjectOf(name: string): Subject {
   const found = SUBJECTS.find((one) => one.name === name);

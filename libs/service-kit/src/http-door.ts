@@ -1,5 +1,6 @@
 /** The HTTP door of a service: its operations, the standard endpoints, and the counts of both. */
 import type { Operation } from '@plinth/contracts';
+import { AccessLog } from './http/access-log.ts';
 import { HttpMetrics } from './http/http-metrics.ts';
 import { HttpServer } from './http/http-server.ts';
 import { KeyGuard, type KeyLimits } from './http/key-guard.ts';
@@ -48,6 +49,7 @@ export class HttpDoor {
       // A fifth of the time is left for what comes behind: bus, store, traces.
       stopPatienceMs: Math.max(0, settings.shutdownTimeoutMs * 0.8 - settings.shutdownDelayMs),
       log: kit.log,
+      accessLog: settings.accessLog === 'none' ? undefined : new AccessLog(kit.log, settings.accessLog),
       now: kit.now,
       random: kit.random,
     });

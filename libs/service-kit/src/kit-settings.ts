@@ -11,6 +11,7 @@ import {
   variableOf,
   withoutServiceLinks,
 } from './environment.ts';
+import { ACCESS_LOGS } from './http/access-log.ts';
 import { LOG_LEVELS, type LogLevel } from './log.ts';
 import { setting } from './setting.ts';
 
@@ -18,6 +19,12 @@ export const KIT_SETTINGS = {
   host: setting.text({ default: '127.0.0.1', description: 'Address to listen on; `0.0.0.0` for all.' }),
   port: setting.port({ description: 'Port to listen on; `0`: any free one.' }),
   logLevel: setting.enum({ words: LOG_LEVELS, default: 'info', description: 'The least level that is logged.' }),
+  accessLog: setting.enum({
+    words: ACCESS_LOGS,
+    default: 'none',
+    description:
+      'HTTP requests that are logged, a line each: none, those answered 500 and above, all. Never those of `/healthz` and its like.',
+  }),
   shutdownDelayMs: setting.duration({
     default: 0,
     max: 600_000,

@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BodyContract, Call, Reply } from '@plinth/contracts';
 import { grouped, Problem, toProblem } from '@plinth/problem';
 import { inContext, type Traced, traceIdOf } from '@plinth/telemetry';
+import type { AccessLog } from './access-log.ts';
 import { CallAbort, deadlinePassed, readTimeoutMs } from './call-abort.ts';
 import { type Floor, requestIdOf } from './floor.ts';
 import { CALLER_GONE } from './http-metrics.ts';
@@ -239,32 +240,52 @@ export class Exchange implements Call {
       .catch((error) => this.#logBreak(error))
       .finally(() => {
         this.#floor.streams--;
-        this.#release(reply.status);
+        this.#release(reply.status, this.#elapsedMs());
       });
   }
 
   #finish(status: number): void {
-    this.#count(status);
-    this.#release(status);
+    this.#release(status, this.#count(status));
   }
 
-  /** The handler's work is done; a stream goes on from here without a place among the requests in flight. */
-  #count(status: number): void {
+  /**
+   * The handler's work is done; a stream goes on from here without a place among the requests in flight.
+   *
+   * @returns How long it took, in milliseconds.
+   */
+  #count(status: number): number {
     this.#isOver = true;
     this.#floor.inFlight--;
-    this.#route.metrics.record(status, performance.now() - this.#startedMs);
+    const durationMs = this.#elapsedMs();
+    this.#route.metrics.record(status, durationMs);
+    return durationMs;
   }
 
-  #release(status: number): void {
+  #elapsedMs(): number {
+    return performance.now() - this.#startedMs;
+  }
+
+  #release(status: number, durationMs: number): void {
     if (this.#traced !== undefined) endTrace(this.#traced, status, this.#problemCode);
+    if (this.#floor.accessLog !== undefined && !this.#route.isVital)
+      this.#note(this.#floor.accessLog, status, durationMs);
     if (this.#abort === undefined) return;
     this.#abort.release();
     this.#floor.abortable.delete(this.#abort);
   }
 
+  #note(accessLog: AccessLog, status: number, durationMs: number): void {
+    const { name: operation } = this.#route.operation;
+    const ids = { requestId: this.id, traceId: this.#traceId };
+    accessLog.note(this.#req, this.#req.url!, { operation, status, durationMs, ...ids, problem: this.#problemCode });
+  }
+
+  get #traceId(): string | undefined {
+    return this.#traced && traceIdOf(this.trace);
+  }
+
   #envelope(): Envelope {
-    const traceId = this.#traced && traceIdOf(this.trace);
-    return { requestId: this.id, traceId, closes: this.#floor.isClosing, readableBy: this.#readableBy };
+    return { requestId: this.id, traceId: this.#traceId, closes: this.#floor.isClosing, readableBy: this.#readableBy };
   }
 
   /** A problem says what it is by itself: the service stops, a store failed. Anything else is a bug. */

@@ -1,11 +1,14 @@
 /** What all requests of a server share: how many there are, how many there may be, and whether it is closing. */
 import type { Socket } from 'node:net';
 import type { Log } from '../kit.ts';
+import type { AccessLog } from './access-log.ts';
 import type { CallAbort } from './call-abort.ts';
 import type { KeyGuard } from './key-guard.ts';
 
 export interface Floor {
   readonly log: Log;
+  /** Undefined: requests are not logged. */
+  readonly accessLog: AccessLog | undefined;
   /** Wall-clock milliseconds, for deadlines. */
   readonly now: () => number;
   readonly inFlightMax: number;

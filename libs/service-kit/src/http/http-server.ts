@@ -7,9 +7,10 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Reply } from '@plinth/contracts';
-import { Problem, toProblem } from '@plinth/problem';
+import { Problem, type ProblemCode, toProblem } from '@plinth/problem';
 import type { Express } from 'express';
 import type { Log } from '../kit.ts';
+import type { AccessLog } from './access-log.ts';
 import type { CallAbort } from './call-abort.ts';
 import { answerClientError } from './client-error.ts';
 import { closeServer } from './close-server.ts';
@@ -45,6 +46,8 @@ export interface HttpServerOptions {
   /** How long handlers may work on when the server closes, before their signals are aborted; after an eighth more, cut. */
   stopPatienceMs: number;
   log: Log;
+  /** Undefined: requests are not logged. */
+  accessLog: AccessLog | undefined;
   now: () => number;
   random: () => number;
 }
@@ -58,7 +61,7 @@ export class HttpServer {
   readonly #server: Server;
 
   constructor(router: Router, options: HttpServerOptions) {
-    const { log, now, inFlightMax, keyGuard, random } = options;
+    const { log, accessLog, now, inFlightMax, keyGuard, random } = options;
     const nextId = idSequence(random);
     const counts = {
       inFlight: 0,
@@ -67,7 +70,7 @@ export class HttpServer {
       abortable: new Set<CallAbort>(),
       sockets: new Set<Socket>(),
     };
-    this.floor = { log, now, inFlightMax, keyGuard, nextId, ...counts };
+    this.floor = { log, accessLog, now, inFlightMax, keyGuard, nextId, ...counts };
     keyGuard?.onChange(() => this.#endRefused());
     this.#options = options;
     this.#router = router;
@@ -174,13 +177,15 @@ export class HttpServer {
   #refuse(req: IncomingMessage, res: ServerResponse, problem: Problem): void {
     if (problem.code === 'internal') this.floor.log.error('a request met a bug', { error: problem.cause });
     if (res.headersSent) res.destroy();
-    else this.#reply(req, res, (id) => problemReply(problem, id), problem.code !== 'foreign_origin');
+    else this.#reply(req, res, (id) => problemReply(problem, id), problem.code);
   }
 
-  #reply(req: IncomingMessage, res: ServerResponse, make: (id: string) => Reply, isReadable = true): void {
+  #reply(req: IncomingMessage, res: ServerResponse, make: (id: string) => Reply, problem?: ProblemCode): void {
     const requestId = requestIdOf(req.headers['request-id'], this.floor.nextId);
-    const readableBy = isReadable ? req.headers.origin : undefined;
-    writeReply(req, res, make(requestId), { requestId, traceId: undefined, closes: this.floor.isClosing, readableBy });
+    const readableBy = problem === 'foreign_origin' ? undefined : req.headers.origin;
+    const reply = make(requestId);
+    writeReply(req, res, reply, { requestId, traceId: undefined, closes: this.floor.isClosing, readableBy });
+    this.floor.accessLog?.note(req, req.url!, { status: reply.status, requestId, problem });
   }
 }
 

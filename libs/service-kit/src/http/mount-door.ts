@@ -1,7 +1,7 @@
 /** The door of one mount: what every request meets before somebody else's router has it, and what is noted behind it. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { grouped, Problem, toProblem } from '@plinth/problem';
-import { inContext, traceIdOf } from '@plinth/telemetry';
+import { inContext, type Traced, traceIdOf } from '@plinth/telemetry';
 import type { Mount } from '../kit.ts';
 import { type Floor, requestIdOf } from './floor.ts';
 import { CALLER_GONE, type RouteMetrics } from './http-metrics.ts';
@@ -20,6 +20,18 @@ export interface MountRoute {
 
 type Next = (error?: unknown) => void;
 
+/** As Express hands it on. */
+type MountedRequest = IncomingMessage & { originalUrl: string };
+
+/** What is kept of a request until its answer is gone. */
+interface Begun {
+  traced: Traced | undefined;
+  requestId: string;
+  traceId: string | undefined;
+  /** The mount has nothing there, or failed: the answer is somebody else's. */
+  isHandedOn: boolean;
+}
+
 /** Methods that change nothing (RFC 9110 §9.2.1). */
 const isSafe = (method: string | undefined): boolean => method === 'GET' || method === 'HEAD';
 
@@ -36,13 +48,15 @@ export class MountDoor {
     return this.#route.mount.path;
   }
 
-  /** @param req - In Express, with `originalUrl`. */
-  serve(req: IncomingMessage & { originalUrl: string }, res: ServerResponse, next: Next): void {
-    const path = req.originalUrl.split('?', 1)[0]!;
-    const begun = this.#begin(req, res, path);
-    const requestId = requestIdOf(req.headers['request-id'], this.#floor.nextId);
-    const traceId = begun?.traced && traceIdOf(begun.trace);
-    const refuse = (thrown: unknown) => this.#refuse(req, res, toProblem(thrown), { requestId, traceId });
+  serve(req: MountedRequest, res: ServerResponse, next: Next): void {
+    const { originalUrl } = req;
+    const path = originalUrl.split('?', 1)[0]!;
+    const visit = this.#begin(req, res, path);
+    const refuse = (thrown: unknown) => this.#refuse(req, res, toProblem(thrown), visit);
+    const handOn: Next = (error) => {
+      visit.isHandedOn = true;
+      next(error);
+    };
     try {
       const headers = this.#identified(req);
       const refusal = this.#refusal(headers, req.method!, path);
@@ -51,13 +65,13 @@ export class MountDoor {
       const goOn = (limited: Problem | undefined) => {
         if (limited !== undefined) return refuse(limited);
         const mayWrite = this.#refusal(headers, 'POST', path) === undefined;
-        this.#writeHead(res, { requestId, traceId });
-        const handle = () => this.#route.mount.handle({ req, res, next, mayWrite });
-        if (begun?.traced === undefined) handle();
-        else inContext(begun.trace, handle);
+        this.#writeHead(res, visit);
+        const handle = () => this.#route.mount.handle({ req, res, next: handOn, mayWrite });
+        if (visit.traced === undefined) handle();
+        else inContext(visit.traced.context, handle);
       };
       const limited = this.#floor.keyGuard?.limit(headers);
-      if (limited instanceof Promise) limited.then(goOn).catch(next);
+      if (limited instanceof Promise) limited.then(goOn).catch(handOn);
       else goOn(limited);
     } catch (thrown) {
       refuse(thrown);
@@ -65,19 +79,27 @@ export class MountDoor {
   }
 
   /** Counts it until its answer is gone, in whatever way. */
-  #begin(req: IncomingMessage, res: ServerResponse, path: string) {
+  #begin(req: MountedRequest, res: ServerResponse, path: string): Begun {
     const { mount, metrics } = this.#route;
+    const { accessLog, nextId } = this.#floor;
+    const { originalUrl } = req;
     const startedMs = performance.now();
     const spanName = `${req.method} ${mount.path}`;
-    const begun = beginTrace(req, { spanName, operation: { path: mount.path } }, path);
+    const { traced, trace } = beginTrace(req, { spanName, operation: { path: mount.path } }, path) ?? {};
+    const requestId = requestIdOf(req.headers['request-id'], nextId);
+    const visit: Begun = { traced, requestId, traceId: traced && traceIdOf(trace), isHandedOn: false };
     this.#floor.inFlight++;
     res.once('close', () => {
       this.#floor.inFlight--;
       const status = res.writableFinished ? res.statusCode : CALLER_GONE;
-      metrics.record(status, performance.now() - startedMs);
-      if (begun?.traced !== undefined) endTrace(begun.traced, status, undefined);
+      const durationMs = performance.now() - startedMs;
+      metrics.record(status, durationMs);
+      if (traced !== undefined) endTrace(traced, status, undefined);
+      // Whoever answered what was handed on has noted it, unless it could not answer.
+      if (visit.isHandedOn && res.writableFinished) return;
+      accessLog?.note(req, originalUrl, { ...visit, operation: mount.name, status, durationMs });
     });
-    return begun;
+    return visit;
   }
 
   /** With the key of its session, if it has no other. @throws Problem `foreign_origin`. */
