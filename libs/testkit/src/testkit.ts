@@ -20,3 +20,4 @@ export {
   withNats,
   withRedis,
 } from './test-engines.ts';
+export { type TimerLateness, watchTimers } from './timer-lateness.ts';
