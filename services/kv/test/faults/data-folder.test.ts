@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { tempDir } from '@plinth/testkit';
+import { eventually, tempDir } from '@plinth/testkit';
 import { KvProcess, refusalOf } from './kv-process.ts';
 
 const ENV = { KV_LOG_SEGMENT_BYTES: '1048576', KV_CHECKPOINT_INTERVAL_MS: '600s' };
@@ -104,10 +104,12 @@ describe('the lock', () => {
   });
 
   it('of a zombie is taken over: it is dead, only nobody has asked', async () => {
-    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // Ends behind the `exec`: the shell would ask for it.
+    const parent = spawn('sh', ['-c', 'sleep 0.5 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
     try {
       const [said] = (await once(parent.stdout, 'data')) as [Buffer];
       const pid = Number(said);
+      await eventually(() => expect(fieldsOf(pid)[0]).toBe('Z'));
       await leaveLock((owner) => [pid, fieldsOf(pid)[19]!, owner.world]);
       await expectStart();
     } finally {

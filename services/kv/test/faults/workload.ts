@@ -32,6 +32,9 @@ interface Tools {
 /** One operation on the writer's own keys: `begin` before it is sent, then `acknowledge`. */
 type Deed = (keys: readonly OwnedKey[], count: number, tools: Tools) => Promise<Answer>;
 
+/** Half of the request was there when the service was frozen, and its time was over when it went on. */
+const NEVER_ARRIVED = 408;
+
 class Refused extends Error {
   readonly answer: Answer;
 
@@ -158,7 +161,7 @@ export class Workload {
 
   /**
    * Sets all writers to work. Each ends when the signal says so, when its connection broke, and when an answer asked it
-   * to leave (`Connection: close`). Resolves when all have ended.
+   * to leave (`Connection: close`), or said that it had not all of the request in time. Resolves when all have ended.
    */
   async run(http: HttpClient, signal: AbortSignal): Promise<void> {
     await Promise.all(this.writers.map((writer) => writer.run(http, signal)));
@@ -226,6 +229,7 @@ class Writer {
       try {
         isLeaving = (await this.#act(http)).closes;
       } catch (error) {
+        if (error instanceof Refused && error.answer.status === NEVER_ARRIVED) return this.#neverArrived();
         if (error instanceof Refused && this.#tools.onRefused !== undefined) {
           await this.#refused(error.answer);
           isLeaving = error.answer.closes;
@@ -246,7 +250,11 @@ class Writer {
   }
 
   #unanswered({ wasNeverSent }: Unanswered): void {
-    if (wasNeverSent) for (const key of this.keys) key.giveUp();
+    if (wasNeverSent) this.#neverArrived();
+  }
+
+  #neverArrived(): void {
+    for (const key of this.keys) key.giveUp();
   }
 
   async #refused(answer: Answer): Promise<void> {

@@ -5,6 +5,7 @@ const limiter = withLimiter(`
 domain: work
 rules:
   - {name: slots, match: {pool: "*"}, limit: 2, algorithm: concurrency, hold: 300ms}
+  - {name: seats, match: {seat: "*"}, limit: 2, algorithm: concurrency, hold: 1m}
   - {name: starts, match: {starts: "*"}, limit: 3, window: 1h}
   - {name: queue, match: {queue: "*"}, limit: 20, window: 1s, burst: 5, algorithm: leaky}
 `);
@@ -38,7 +39,8 @@ describe('places', () => {
   });
 
   test('64 at once on 2 places get exactly 2', async () => {
-    const answers = await Promise.all(Array.from({ length: 64 }, () => limiter.call('/v1/limits/acquire', pool('c'))));
+    const seat = { domain: 'work', descriptors: [{ seat: 'c' }] };
+    const answers = await Promise.all(Array.from({ length: 64 }, () => limiter.call('/v1/limits/acquire', seat)));
     expect(answers.filter(({ body }) => body.allowed)).toHaveLength(2);
   });
 

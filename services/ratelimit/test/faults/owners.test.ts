@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { withNats } from '@plinth/testkit';
+import { watchTimers, withNats } from '@plinth/testkit';
 import {
   admitted,
   agreed,
@@ -262,10 +262,13 @@ describe('the journal of long quotas', () => {
       const limit = 150 * count;
       replicas = await startCluster(nats.url, IDS.slice(0, count), options);
       const loads = replicas.map((one) => one.load(keys, monthly(limit), { clients: 8 }));
+      const lateTimers = watchTimers();
       await sleep(5_000);
       // What a killed process had admitted is asked for shortly before; the rest of its time is added to the bound.
       await halt(replicas);
       const before = await Promise.all(loads);
+      // A second, and half of one for its write; a machine that has other work writes later.
+      const forgottenMs = lateTimers().isIdle ? 1_500 : 3_000;
       const startedMs = Date.now();
       await Promise.all(replicas.map((one) => one.process.kill('SIGKILL')));
       const killedUnits = sum([...admitted(before).values()]);
@@ -281,12 +284,12 @@ describe('the journal of long quotas', () => {
         admittedBefore: killedUnits,
         admittedAfter: sum([...admitted(after).values()]),
         excess,
-        excessMax: Math.round(ratePerMs * 1_500),
+        excessMax: Math.round(ratePerMs * forgottenMs),
         backMs,
       });
       expect(errorsOf([...before, ...after])).toEqual([]);
       expect(killedUnits).toBeGreaterThan(500);
-      expect(excess).toBeLessThanOrEqual(ratePerMs * 1_500);
+      expect(excess).toBeLessThanOrEqual(ratePerMs * forgottenMs);
       expect([...admitted([...before, ...after]).values()].filter((units) => units < limit)).toEqual([]);
     },
   );
