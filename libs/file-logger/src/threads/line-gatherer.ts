@@ -7,7 +7,7 @@
  * Their number stands in shared memory, so they are counted. Nothing else loses them: an end of the thread that has an
  * `exit` event puts them, and an end of the process or a close of the log waits until all threads have (`LIFE.draining`).
  *
- * That wait misses nobody. A thread notes its line before it looks at `life`; whoever ends the log sets `life` before he
+ * That wait misses nobody. A thread notes its first line before it looks at `life`; whoever ends the log sets `life` before he
  * looks at the notes. Both are sequentially consistent, so one of the two sees the other.
  */
 import type { LineRing } from './ring.ts';
@@ -48,7 +48,9 @@ export class LineGatherer {
     }
     this.#text += line;
     this.#lines += 1;
-    Atomics.store(this.#words, this.#noteAt, this.#lines);
+    // Whoever ends the log asks whether there are lines; how many is asked of a thread that is no more.
+    if (this.#lines === 1) Atomics.store(this.#words, this.#noteAt, 1);
+    else this.#words[this.#noteAt] = this.#lines;
     if (Atomics.load(this.#words, WORD.life) !== LIFE.open) this.put();
   }
 

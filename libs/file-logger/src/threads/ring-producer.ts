@@ -1,13 +1,16 @@
 /** One thread's end of the ring: takes lines, and does what the policy says when there is no room. */
 import { threadId } from 'node:worker_threads';
 import type { WhenFull } from '../line-sink.ts';
-import { add, type LineRing, unitsOf } from './ring.ts';
+import { add, type LineRing, spareBytesOf, unitsOf } from './ring.ts';
 import { HEADER_BYTES, LIFE, RECORD, SLEEP, SLOT, SLOT_DEAD, SLOT_FREE, slotAt, WORD } from './ring-layout.ts';
 import { ownThread } from './thread-life.ts';
 
 /** Answers of `reserve` that are no position: positions are even. */
 const FULL = 1;
 const CLOSED = 3;
+
+/** Of UTF-8, for one character. */
+const WIDE_BYTES_MAX = 4;
 
 /** A wait is cut into pieces of this length, to see whether the writer still lives. */
 const WAIT_MS = 100;
@@ -92,12 +95,13 @@ export class RingProducer {
 
   #put(text: string, lines: number): boolean {
     const length = text.length;
-    // Several lines that are cut may end with a newline nevertheless.
-    if (lines > 1 || this.#isWide || length > this.#lineBytesMax) return this.#putMeasured(text, lines);
+    // Several lines that are cut may end with a newline nevertheless: they need the room to see that they are longer.
+    const isUnclear = lines > 1 && spareBytesOf(length) < WIDE_BYTES_MAX;
+    if (isUnclear || this.#isWide || length > this.#lineBytesMax) return this.#putMeasured(text, lines);
     const position = this.#reserve(length);
     if ((position & 1) === 1) return this.#refuse(position, lines);
-    // Most lines are ASCII: as many bytes as characters. One that is not has lost its end, and with it the newline.
-    const isWhole = this.#fill(position, text, length);
+    // Most lines are ASCII: as many bytes as characters.
+    const isWhole = lines === 1 ? this.#fill(position, text, length) : this.#fillAscii(position, text, length);
     this.#commit(position, length, isWhole ? 0 : RECORD.void, lines);
     if (isWhole) return this.#taken(position + unitsOf(length));
     this.#isWide = true;
@@ -160,7 +164,19 @@ export class RingProducer {
     return answer;
   }
 
-  /** @returns Whether the text is there as a whole. */
+  /**
+   * With room for `WIDE_BYTES_MAX` more: a text that is not ASCII then takes more bytes than it has characters, however it
+   * is cut, for what is cut off would not have fitted.
+   *
+   * @returns Whether the text is there as a whole.
+   */
+  #fillAscii(position: number, text: string, length: number): boolean {
+    const { recordBytes, mask } = this.#ring;
+    const at = ((position & mask) << 3) + HEADER_BYTES;
+    return recordBytes.write(text, at, length + WIDE_BYTES_MAX, 'utf8') === length;
+  }
+
+  /** One line that is cut has lost its newline. @returns Whether the text is there as a whole. */
   #fill(position: number, text: string, bytes: number): boolean {
     const { recordBytes, mask } = this.#ring;
     const at = ((position & mask) << 3) + HEADER_BYTES;

@@ -169,6 +169,25 @@ describe('closing and taking over', () => {
 });
 
 describe('lines', () => {
+  test.each(['ä', '€', '😀', '\ud800', 'ä€😀'])(
+    'several lines in one, of every length, with %s in every place',
+    (wide) => {
+      const { consumer, producer } = ringOf();
+      for (let length = 0; length < 16; length++) {
+        const ascii = 'x'.repeat(length);
+        const places = Array.from({ length: length + 1 }, (_, at) => ascii.slice(0, at) + wide + ascii.slice(at));
+        for (const words of [...places, wide.repeat(length), `x${wide.repeat(length)}`]) {
+          const text = `"${ascii}"\n"${words}"\n`;
+          // The one before tells nothing of the next.
+          producer.write('"a"\n"b"\n', 2);
+          producer.write(text, 2);
+          producer.write('"c"\n"d"\n', 2);
+          expect(takeAll(consumer)).toBe(`"a"\n"b"\n${text.toWellFormed()}"c"\n"d"\n`);
+        }
+      }
+    },
+  );
+
   test('ASCII, wide, ill-formed, without a newline: as UTF-8, with a newline', () => {
     const { consumer, producer } = ringOf();
     for (const text of ['"a"\n', '"€"\n', '"\ud800"\n', '"a"\n', '"no newline"', '"ä']) producer.write(text);

@@ -76,6 +76,9 @@ import { isThreadAlive } from './thread-life.ts';
 /** Units of 8 bytes, always an even number, that a record of so many bytes of text takes. */
 export const unitsOf = (textBytes: number): number => ((textBytes + HEADER_BYTES + 15) >>> 4) << 1;
 
+/** Bytes that are left in the units of such a text. */
+export const spareBytesOf = (textBytes: number): number => -(textBytes + HEADER_BYTES) & 15;
+
 /** The memory of a ring as one thread sees it. Cost of making one: a few views. */
 export class LineRing {
   readonly handle: RingHandle;
