@@ -1,6 +1,16 @@
 /** A real file system of some megabytes that can be filled and freed. Needs root; where it may not be made, tests are skipped. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, statfsSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { tempDir } from '@plinth/testkit';
 
@@ -42,8 +52,12 @@ export class SmallDisk {
     }
   }
 
+  /** ext4 gives a file's blocks back with its journal: without the sync, what is filled next would empty by itself. */
   free(): void {
     rmSync(this.#filler, { force: true });
+    const folder = openSync(this.path, 'r');
+    fsyncSync(folder);
+    closeSync(folder);
   }
 
   get freeBytes(): number {
