@@ -7,17 +7,39 @@ export interface JestResults {
   numFailedTests: number;
   /** Files that could not be loaded, so none of their tests ran. */
   numRuntimeErrorTestSuites: number;
+  testResults: {
+    testFilePath: string;
+    numPassingTests: number;
+    numFailingTests: number;
+    /** Set when the file did not load. */
+    testExecError?: unknown;
+  }[];
 }
 
 /** Counts of a whole run. */
 export interface TestCount {
   passed: number;
   failed: number;
+  failedFiles: FailedFile[];
+}
+
+/** A file with a test that failed, or that did not load. */
+export interface FailedFile {
+  /** Absolute. */
+  path: string;
+  /** Of its tests, those that passed. */
+  passed: number;
 }
 
 /** Counts tests; a file that does not load counts as one failed test, since its promises went unchecked. */
 export function countTests(results: JestResults): TestCount {
-  return { passed: results.numPassedTests, failed: results.numFailedTests + results.numRuntimeErrorTestSuites };
+  return {
+    passed: results.numPassedTests,
+    failed: results.numFailedTests + results.numRuntimeErrorTestSuites,
+    failedFiles: results.testResults
+      .filter(({ numFailingTests, testExecError }) => numFailingTests > 0 || testExecError !== undefined)
+      .map(({ testFilePath, numPassingTests }) => ({ path: testFilePath, passed: numPassingTests })),
+  };
 }
 
 /** Long enough for any test file to close what it opened. */

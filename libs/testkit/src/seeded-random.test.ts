@@ -1,4 +1,7 @@
-import { expect, test } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, jest, test } from '@jest/globals';
 import { seededRandom } from './testkit.ts';
 
 const take = (seed: number, count: number) => {
@@ -41,5 +44,26 @@ test('without a seed, SEED decides', () => {
   } finally {
     if (before === undefined) delete process.env.SEED;
     else process.env.SEED = before;
+  }
+});
+
+test('a test that is run once more has the seeds of its first run', async () => {
+  const before = { ...process.env };
+  const folder = mkdtempSync(join(tmpdir(), 'plinth-seeds-'));
+  delete process.env.SEED;
+  process.env.PLINTH_TEST_SEEDS = folder;
+  try {
+    const seeds = async () => {
+      // Loaded anew, as by another run of jest.
+      jest.resetModules();
+      const { seededRandom: fresh } = await import('./seeded-random.ts');
+      return [fresh().seed, fresh().seed];
+    };
+    const first = await seeds();
+    expect(first[0]).not.toBe(first[1]);
+    expect(await seeds()).toEqual(first);
+  } finally {
+    process.env = before;
+    rmSync(folder, { recursive: true });
   }
 });

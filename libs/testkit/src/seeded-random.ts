@@ -1,4 +1,11 @@
-/** Randomness that can be repeated: every run prints its seed, and SEED=<number> runs it again. */
+/**
+ * Randomness that can be repeated: every run prints its seed, and SEED=<number> runs it again.
+ *
+ * Where PLINTH_TEST_SEEDS names a folder, a test that is run once more finds the seed of its first run there.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Call it for a number in [0, 1), as `Math.random`. */
 export interface SeededRandom {
@@ -18,7 +25,7 @@ export interface SeededRandom {
  * @param seed - For a regression test of a known bad seed: then SEED is ignored and nothing is printed.
  */
 export function seededRandom(seed?: number): SeededRandom {
-  const chosen = seed ?? announce(seedFromEnvironment() ?? Math.floor(Math.random() * 2 ** 32));
+  const chosen = seed ?? announce(seedFromEnvironment() ?? seedOfFirstRun(() => Math.floor(Math.random() * 2 ** 32)));
   const next = mulberry32(chosen);
   const int = (limit: number) => Math.floor(next() * limit);
   const pick = <T>(items: readonly T[]) => items[int(items.length)] as T;
@@ -42,10 +49,32 @@ function announce(seed: number): number {
 }
 
 function currentTest(): string {
-  const { expect } = globalThis as { expect?: { getState(): { currentTestName?: string; testPath?: string } } };
-  const state = expect?.getState();
-  const place = state?.currentTestName ?? state?.testPath?.split('/').at(-1);
+  const { currentTestName, testPath } = testState();
+  const place = currentTestName ?? testPath?.split('/').at(-1);
   return place ? ` in "${place}"` : '';
+}
+
+/** How often each test has asked, by its place: a test may want several generators. */
+const askedBy = new Map<string, number>();
+
+function seedOfFirstRun(choose: () => number): number {
+  const { PLINTH_TEST_SEEDS: folder } = process.env;
+  const { currentTestName, testPath } = testState();
+  // A process that a test starts has no name to be found by.
+  if (!folder || testPath === undefined) return choose();
+  const place = `${testPath} ${currentTestName ?? ''}`;
+  const turn = askedBy.get(place) ?? 0;
+  askedBy.set(place, turn + 1);
+  const file = join(folder, createHash('sha256').update(`${place} ${turn}`).digest('hex'));
+  if (existsSync(file)) return Number(readFileSync(file, 'utf8'));
+  const seed = choose();
+  writeFileSync(file, String(seed));
+  return seed;
+}
+
+function testState(): { currentTestName?: string; testPath?: string } {
+  const { expect } = globalThis as { expect?: { getState(): { currentTestName?: string; testPath?: string } } };
+  return expect?.getState() ?? {};
 }
 
 /** Mulberry32 by Tommy Ettinger (public domain): 32 bits of state, fast, and good enough to find bugs. */
