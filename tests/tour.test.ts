@@ -42,7 +42,7 @@ describe('the tour', () => {
     const { status, stdout } = run('tests/tour.ts');
     expect(stdout).toContain('The tour is true');
     expect(status).toBe(0);
-  }, 120_000);
+  }, 300_000);
 
   withJaeger(
     'the trace at its end comes from Jaeger, with a link to it',
@@ -52,12 +52,12 @@ describe('the tour', () => {
       const link = 'http://127.0.0.1:…/trace/…\n';
       expect(isAsExpected(`${TREE}…${link}${JOB_TREE}…${link}\nThe tour is true…`, printed)).toBe(true);
     },
-    120_000,
+    300_000,
   );
 
   test('without a Jaeger the trace is shown all the same, and what is missing is said in a line', () => {
     const { status, stdout } = run('docs/tour/trace.mjs', NO_JAEGER);
     expect(isAsExpected(`${TREE}(no Jaeger answers at http://127.0.0.1:9; …)`, stdout)).toBe(true);
     expect(status).toBe(0);
-  });
+  }, 180_000);
 });

@@ -1,11 +1,18 @@
 /** A browser for the tests of pages, and what went wrong in it. */
-import { type ChromiumLaunch, chromiumLaunch } from '@plinth/testkit';
+import { type ChromiumLaunch, chromiumLaunch, eventually } from '@plinth/testkit';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
 /** Undefined where there is no browser; the reason has then been written to standard error. */
 export const LAUNCH: ChromiumLaunch | undefined = await chromiumLaunch({
   progress: (line) => process.stderr.write(`${line}\n`),
 });
+
+/** What a page and its service may take on a machine that has other work. */
+const SOON_MS = 30_000;
+
+/** As `eventually`, with the patience that a page needs. */
+export const soon = <T>(attempt: () => T | Promise<T>): Promise<Exclude<T, false>> =>
+  eventually(attempt, { timeoutMs: SOON_MS });
 
 export interface Visit {
   page: Page;
@@ -30,7 +37,7 @@ export class Visitor {
   async visit(url: string, options: BrowserContextOptions = {}): Promise<Visit> {
     const context = await this.#browser.newContext({ viewport: { width: 1_400, height: 1_000 }, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(SOON_MS);
     const faults: string[] = [];
     const expected = new Set<number>();
     page.on('pageerror', (error) => faults.push(`script: ${error.message}`));

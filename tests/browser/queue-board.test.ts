@@ -2,9 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { eventually, tempDir } from '@plinth/testkit';
+import { tempDir } from '@plinth/testkit';
 import type { Page } from 'playwright-core';
-import { LAUNCH, Visitor } from './browser.ts';
+import { LAUNCH, soon, Visitor } from './browser.ts';
 import { QueueUnderTest } from './queue.ts';
 
 const describeWithBrowser = LAUNCH === undefined ? describe.skip : describe;
@@ -101,7 +101,7 @@ describeWithBrowser('with API keys', () => {
       // Where it may be done there is a button for it; a script of this page is no better than that.
       const retry = `fetch('/board/api/queues/%7Bbilling%7D/${id}/retry', { method: 'PUT' }).then(({ status }) => status)`;
       expect(await page.evaluate(retry)).toBe(status);
-      await eventually(async () => expect(await stateOf()).toBe(state));
+      await soon(async () => expect(await stateOf()).toBe(state));
       expect(faults).toEqual([]);
     }
   });
@@ -119,7 +119,7 @@ describeWithBrowser('with API keys', () => {
     const add = `fetch(${address} + '/add', { method: 'POST', mode: 'no-cors', credentials: 'include', body: '{}' })`;
     const pause = `fetch(${address} + '/pause', { method: 'PUT', credentials: 'include' })`;
     for (const attack of [add, pause]) await page.evaluate(`${attack}.then(() => undefined, () => undefined)`);
-    await eventually(() => expect(answers).toContainEqual(['POST', 403]));
+    await soon(() => expect(answers).toContainEqual(['POST', 403]));
     expect(answers.filter(([method, status]) => method !== 'OPTIONS' && status < 400)).toEqual([]);
     expect(await queues.ask('GET', '/v1/queues/billing/stats')).toMatchObject({ paused: false });
     await other.stop();

@@ -31,7 +31,7 @@ describeWithBrowser('the page of the queue', () => {
     await queues.stop();
     await page.locator('#link.lost').waitFor();
     await queues.startAgain();
-    await page.locator('#link.live').waitFor({ timeout: 15_000 });
+    await page.locator('#link.live').waitFor();
     at.visit.faults.splice(
       0,
       at.visit.faults.length,

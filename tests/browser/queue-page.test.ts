@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { eventually } from '@plinth/testkit';
 import type { Page } from 'playwright-core';
-import { LAUNCH } from './browser.ts';
+import { LAUNCH, soon } from './browser.ts';
 import type { QueueUnderTest } from './queue.ts';
 import { withQueuePage } from './queue-page.ts';
 
@@ -28,16 +27,16 @@ describeWithBrowser('queues on the page', () => {
     await queues.enqueue(fast, ...Array(7).fill({ name: 'mail' }));
     await row('#queue-table', standard).waitFor();
     expect(await row('#queue-table', standard).innerText()).toMatch(/standard\t0\t–\t0\t0\t0\t/);
-    await eventually(async () =>
+    await soon(async () =>
       expect(await row('#queue-table', fast).innerText()).toMatch(/fast\t7\t[\d.]+ m?s\t0\t0\t0\t/),
     );
     for (const job of await queues.lease(fast, 3)) await queues.ack(fast, job);
     const [failed] = await queues.lease(fast);
     await queues.fail(fast, failed!, { final: true });
-    await eventually(async () =>
+    await soon(async () =>
       expect(await row('#queue-table', fast).innerText()).toMatch(/fast\t3\t[\d.]+ m?s\t0\t0\t1\t/),
     );
-    await eventually(async () => {
+    await soon(async () => {
       const drawn = row('#queue-table', fast).locator('svg.spark path.completed');
       expect(await drawn.getAttribute('d')).toContain('v');
     });
@@ -52,17 +51,17 @@ describeWithBrowser('queues on the page', () => {
     await seen('#queue-tiles', /Waiting\n+1/);
     await queues.enqueue(queue, ...Array(11).fill({ name: 'mail' }));
     for (const job of await queues.lease(queue, 4)) await queues.ack(queue, job);
-    await eventually(async () => expect([await tile('Waiting'), await tile('Completed')]).toEqual(['8', '4']));
+    await soon(async () => expect([await tile('Waiting'), await tile('Completed')]).toEqual(['8', '4']));
     const chart = page.getByRole('img', { name: /^Jobs per second/ });
-    await eventually(async () => {
+    await soon(async () => {
       await chart.focus();
       await page.keyboard.press('ArrowLeft');
       expect(await chart.getAttribute('aria-label')).toMatch(
         /at \d\d:\d\d:\d\d: enqueued [1-9.]+, completed [1-9.]+, failed 0/,
       );
     });
-    expect(await page.locator('path.stroke.completed').getAttribute('d')).toContain('L');
-    expect(await page.locator('path.area.waiting').getAttribute('d')).toContain('L');
+    for (const path of ['path.stroke.completed', 'path.area.waiting'])
+      await soon(async () => expect(await page.locator(path).getAttribute('d')).toContain('L'));
   });
 
   test('show the workers and the schedules that they have', async () => {
@@ -77,7 +76,7 @@ describeWithBrowser('queues on the page', () => {
     await seen('#schedule-table', /0 9 \* \* MON-FRI Europe\/Berlin/);
     await press('Run now');
     await seen('#said', /Job 2 is enqueued/);
-    await eventually(async () => expect(await tile('Waiting')).toBe('2'));
+    await soon(async () => expect(await tile('Waiting')).toBe('2'));
     await page.getByRole('link', { name: 'Workers', exact: true }).click();
     await press('Quiet…');
     await press('Quiet it');

@@ -1,12 +1,10 @@
 /** A visitor of the queue's page: before each test one who was never there, after it a look at what went wrong. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from '@jest/globals';
-import { eventually } from '@plinth/testkit';
 import type { Locator, Page } from 'playwright-core';
-import { LAUNCH, type Visit, Visitor } from './browser.ts';
+import { LAUNCH, soon, type Visit, Visitor } from './browser.ts';
 import { QueueUnderTest } from './queue.ts';
 
 export const TRACE_URL = 'http://127.0.0.1:16686/trace/{traceId}';
-const SEEN_MS = { timeoutMs: 10_000 };
 
 export interface QueuePage {
   readonly queues: QueueUnderTest;
@@ -69,7 +67,7 @@ export function withQueuePage(): QueuePage {
     newQueue: () => `page-${++names}`,
     inPage,
     text,
-    seen: (selector, pattern) => eventually(async () => expect(await text(selector)).toMatch(pattern), SEEN_MS),
+    seen: (selector, pattern) => soon(async () => expect(await text(selector)).toMatch(pattern)),
     row: (table, having) => visit.page.locator(`${table} tbody tr`, { hasText: having }),
     press: (name) => visit.page.getByRole('button', { name, exact: true }).click(),
     async open(address) {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { ratelimitService } from '@plinth/ratelimit';
 import { startService } from '@plinth/service-kit';
-import { eventually, tempDir } from '@plinth/testkit';
+import { tempDir } from '@plinth/testkit';
 import type { Page } from 'playwright-core';
-import { LAUNCH, type Visit, Visitor } from './browser.ts';
+import { LAUNCH, soon, type Visit, Visitor } from './browser.ts';
 import { EVIL, Limiter, RULES, times } from './limiter.ts';
 
 if (LAUNCH === undefined) console.log('browser: the tests of the page are skipped, no Chromium is on this machine');
@@ -27,7 +27,7 @@ describeWithBrowser('the page', () => {
     await limiter?.stop();
   });
   beforeEach(async () => {
-    await eventually(() => limiter.putRules(RULES), { timeoutMs: 10_000 });
+    await soon(() => limiter.putRules(RULES));
     visit = await visitor.visit(limiter.url);
     page = visit.page;
     await page.locator('#link.live').waitFor();
@@ -41,8 +41,7 @@ describeWithBrowser('the page', () => {
   const inPage = <T = unknown>(expression: string) => page.evaluate<T>(expression);
   const text = (selector: string) => page.locator(selector).innerText();
   const row = (table: string, name: string) => page.locator(`${table} tbody tr`, { hasText: name });
-  const seen = (selector: string, pattern: RegExp) =>
-    eventually(async () => expect(await text(selector)).toMatch(pattern), { timeoutMs: 10_000 });
+  const seen = (selector: string, pattern: RegExp) => soon(async () => expect(await text(selector)).toMatch(pattern));
   async function open(view: 'Live' | 'Rules' | 'Simulate' | 'Try') {
     await page.getByRole('navigation').getByRole('link', { name: view }).click();
   }
@@ -50,7 +49,7 @@ describeWithBrowser('the page', () => {
   async function openEditor() {
     await open('Rules');
     await page.getByRole('combobox', { name: 'Domain' }).selectOption('api');
-    await eventually(async () => expect(await page.locator('#rules-text').inputValue()).toBe(await limiter.rules()));
+    await soon(async () => expect(await page.locator('#rules-text').inputValue()).toBe(await limiter.rules()));
   }
   async function edit(from: string, to: string) {
     const field = page.locator('#rules-text');
@@ -63,16 +62,18 @@ describeWithBrowser('the page', () => {
     test('counts and charts change as requests are decided', async () => {
       const before = Number((await text('#tiles div:nth-child(3) dd')).replaceAll(/\D.*/g, ''));
       await limiter.check([...times(12, 'live-ann'), ...times(3, 'live-bob')]);
-      await eventually(async () => {
+      await soon(async () => {
         const requests = Number((await text('#tiles div:nth-child(3) dd')).replaceAll(/\D.*/g, ''));
         expect(requests).toBe(before + 15);
       });
       await row('#rule-table', 'api / user').waitFor();
-      expect(await page.locator('#chart path.area.allowed').getAttribute('d')).toContain('L');
-      expect(await page.locator('#rule-table svg.spark path.denied').first().getAttribute('d')).toContain('v');
-      await eventually(async () => expect(await row('#top-table', 'live-ann').innerText()).toMatch(/\t2$/));
+      await soon(async () => expect(await page.locator('#chart path.area.allowed').getAttribute('d')).toContain('L'));
+      await soon(async () =>
+        expect(await page.locator('#rule-table svg.spark path.denied').first().getAttribute('d')).toContain('v'),
+      );
+      await soon(async () => expect(await row('#top-table', 'live-ann').innerText()).toMatch(/\t2$/));
       await page.getByRole('combobox', { name: 'By' }).selectOption('hits');
-      await eventually(async () => expect(await row('#top-table', 'live-ann').innerText()).toMatch(/\t12$/));
+      await soon(async () => expect(await row('#top-table', 'live-ann').innerText()).toMatch(/\t12$/));
       await row('#denial-table', 'user=live-ann').first().waitFor();
     });
 
@@ -83,7 +84,7 @@ describeWithBrowser('the page', () => {
       await row('#top-table', 'chart-ann').waitFor();
       const figure = page.locator('#chart svg');
       await figure.focus();
-      await eventually(async () => {
+      await soon(async () => {
         await page.keyboard.press('ArrowLeft');
         expect(await figure.getAttribute('aria-label')).toMatch(/at \d\d:\d\d:\d\d: allowed 10, denied 1, /);
       });
@@ -105,8 +106,8 @@ describeWithBrowser('the page', () => {
       await limiter.stopService();
       await page.locator('#link.lost').waitFor();
       await limiter.startService();
-      await page.locator('#link.live').waitFor({ timeout: 15_000 });
-      await eventually(() => limiter.putRules(RULES), { timeoutMs: 10_000 });
+      await page.locator('#link.live').waitFor();
+      await soon(() => limiter.putRules(RULES));
       await limiter.check(['after']);
       await seen('#tiles', /Requests\n1 /);
       // Chromium says of each try that failed that it did.
@@ -151,7 +152,7 @@ describeWithBrowser('the page', () => {
       expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true);
       await limiter.check(times(3, 'saved-ann'));
       await open('Live');
-      await eventually(async () => expect(await row('#top-table', 'saved-ann').innerText()).toMatch(/\t1$/));
+      await soon(async () => expect(await row('#top-table', 'saved-ann').innerText()).toMatch(/\t1$/));
     });
 
     test('nobody overwrites what somebody else has saved meanwhile', async () => {
@@ -165,14 +166,14 @@ describeWithBrowser('the page', () => {
       await seen('#rules-said', /Not saved: somebody else/);
       expect(await limiter.rules()).toBe(theirs);
       await page.getByRole('button', { name: 'Discard changes' }).click();
-      await eventually(async () => expect(await page.locator('#rules-text').inputValue()).toBe(theirs));
+      await soon(async () => expect(await page.locator('#rules-text').inputValue()).toBe(theirs));
     });
 
     test('a change by somebody else shows at once where nothing is being written', async () => {
       await openEditor();
       const theirs = RULES.replace('limit: 10', 'limit: 8');
       await limiter.putRules(theirs);
-      await eventually(async () => expect(await page.locator('#rules-text').inputValue()).toBe(theirs));
+      await soon(async () => expect(await page.locator('#rules-text').inputValue()).toBe(theirs));
     });
 
     test('a domain is begun, saved and removed', async () => {
@@ -281,10 +282,13 @@ describeWithBrowser('the page', () => {
     const guarded = await startService(ratelimitService, { env: { ...env, API_ROOT_KEY_FILE: rootKeyFile }, port: 0 });
     const other = await visitor.visit(guarded.url);
     other.expect(401);
-    for (const typed of ['wrong', key]) {
+    const giveKey = async (typed: string) => {
       await other.page.getByRole('textbox', { name: 'API key' }).fill(typed);
       await other.page.getByRole('button', { name: 'Use it' }).click();
-    }
+    };
+    await giveKey('wrong');
+    await other.page.locator('#key-reason', { hasText: 'not known here' }).waitFor();
+    await giveKey(key);
     await other.page.locator('#link.live').waitFor();
     expect(await other.page.locator('#key-dialog').isVisible()).toBe(false);
     await guarded.stop();

@@ -175,7 +175,7 @@ given('every chart', () => {
   beforeAll(async () => {
     for (const [name, chart, rendering] of CASES)
       rendered.set(`${name} ${chart} ${JSON.stringify(rendering)}`, await objects(chart, rendering));
-  });
+  }, 180_000);
   const all = () => [...rendered].flatMap(([variant, list]) => list.map((object) => ({ variant, object })));
   const faults = (check: (object: KubeObject) => string[]) =>
     all().flatMap(({ variant, object }) =>

@@ -166,7 +166,7 @@ given('no value is dead', () => {
       await Promise.all([work(), work()]);
       expect(dead).toEqual([]);
     },
-    90_000,
+    300_000,
   );
 
   test('engines of your own, in the place of the bundled ones', async () => {

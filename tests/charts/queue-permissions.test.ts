@@ -81,7 +81,7 @@ given('with the permissions of the charts, the queue', () => {
     await shop.bus.flush();
     const mails = client.queues.queue('mails');
     const { id } = await mails.enqueue({ name: 'welcome', data: { to: 'ann' }, resultTo: 'kv://results/mails/1' });
-    const [job] = await mails.lease({ worker: 'w', waitMs: 2_000 });
+    const [job] = await mails.lease({ worker: 'w', waitMs: 20_000 });
     expect(job).toMatchObject({ id, name: 'welcome', data: { to: 'ann' } });
     const [settled] = await mails.settle({ acks: [{ id, token: job!.token, result: { sent: true } }] });
     expect(settled).toMatchObject({ id, state: 'completed' });
@@ -96,18 +96,22 @@ given('with the permissions of the charts, the queue', () => {
   test('has its replicas wake each other, tell each other of ends, and know each other’s workers', async () => {
     const [one, other] = replicas;
     const queue = '/v1/queues/shared';
-    await call(one, `${queue}/jobs`, { name: 'first' });
-    const [first] = ((await (await call(other, `${queue}:lease`, {})).json()) as { jobs: Leased[] }).jobs;
-    const ended = call(other, `${queue}/jobs/${first!.id}?waitMs=10000`).then((answer) => answer.json());
-    const waiting = call(other, `${queue}:lease`, { waitMs: 10_000 }).then((answer) => answer.json());
-    await sleep(300);
-    const startMs = performance.now();
-    await call(one, `${queue}:ack`, { acks: [{ id: first!.id, token: first!.token }] });
-    await call(one, `${queue}/jobs`, { name: 'second' });
-    expect(await ended).toMatchObject({ id: first!.id, state: 'completed' });
-    expect(await waiting).toMatchObject({ jobs: [{ name: 'second' }] });
-    // Without news of the other replica each looks by itself a second later.
-    expect(performance.now() - startMs).toBeLessThan(700);
+    const tookMs: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      await call(one, `${queue}/jobs`, { name: 'first' });
+      const [first] = ((await (await call(other, `${queue}:lease`, {})).json()) as { jobs: Leased[] }).jobs;
+      const ended = call(other, `${queue}/jobs/${first!.id}?waitMs=20000`).then((answer) => answer.json());
+      const waiting = call(other, `${queue}:lease`, { waitMs: 20_000 }).then((answer) => answer.json());
+      await sleep(300);
+      const startMs = performance.now();
+      await call(one, `${queue}:ack`, { acks: [{ id: first!.id, token: first!.token }] });
+      await call(one, `${queue}/jobs`, { name: 'second' });
+      expect(await ended).toMatchObject({ id: first!.id, state: 'completed' });
+      expect(await waiting).toMatchObject({ jobs: [{ name: 'second' }] });
+      tookMs.push(performance.now() - startMs);
+    }
+    // Without news of the other replica each looks by itself a second later. Others may be busy on this machine.
+    expect(tookMs.sort((a, b) => a - b)[2]).toBeLessThan(700);
     await call(one, '/v1/workers/w1:beat', { queues: ['shared'], slots: 4, used: 1 });
     await eventually(async () =>
       expect(await (await call(other, `${queue}/stats`)).json()).toMatchObject({ workers: { count: 1, total: 4 } }),
@@ -119,14 +123,10 @@ given('with the permissions of the charts, the queue', () => {
     const rules =
       'domain: api-keys\nrules:\n  - {name: partner, match: {key: "*"}, limit: 4, window: 1h, algorithm: strict}\n';
     expect((await fetch(`${limiter.url}/v1/rules/api-keys`, { method: 'PUT', body: rules })).status).toBe(204);
-    const statuses: number[] = [];
-    // The first may take longer than the guard waits for, and is let in.
-    for (let round = 0; round < 12; round++) {
-      const headers = { authorization: `Bearer ${PARTNER}` };
-      statuses.push((await call(replicas[0], '/v1/queues/limited/jobs', { name: 'x' }, headers)).status);
-      await sleep(50);
-    }
-    expect(statuses.at(-1)).toBe(429);
+    const headers = { authorization: `Bearer ${PARTNER}` };
+    const enqueue = () => call(replicas[0], '/v1/queues/limited/jobs', { name: 'x' }, headers);
+    // What takes longer than the guard waits for is let in.
+    await eventually(async () => expect((await enqueue()).status).toBe(429), { timeoutMs: 20_000, intervalMs: 50 });
     expect(users.violations).toEqual([]);
   });
 

@@ -18,7 +18,7 @@ const withJaeger = isHere ? describe : describe.skip;
 async function startService(name: string, env: Record<string, string>): Promise<string> {
   const url = `http://127.0.0.1:${env[`${name.toUpperCase()}_PORT`]}`;
   const script = new URL(`../../services/${name}/src/main.ts`, import.meta.url);
-  await runProcess({ script, env }).waitForLine(/"msg":"ready"/, 30_000);
+  await runProcess({ script, env }).waitForLine(/"msg":"ready"/, 60_000);
   return url;
 }
 
@@ -39,7 +39,7 @@ withJaeger('the trace of a job with one retry and a result', () => {
     ]);
     const script = new URL('./traced-worker.ts', import.meta.url);
     const worker = runProcess({ script, args: [queueUrl], env: tracing });
-    await worker.waitForLine(/working/);
+    await worker.waitForLine(/working/, 60_000);
     const job = { name: 'welcome', data: 'ann', backoff: { delayMs: 50, jitter: 0 }, resultTo: 'kv://demo/welcome' };
     const enqueued = await fetch(`${queueUrl}/v1/queues/mails/jobs`, {
       method: 'POST',
@@ -48,20 +48,24 @@ withJaeger('the trace of a job with one retry and a result', () => {
     });
     traceId = enqueued.headers.get('trace-id')!;
     await eventually(async () => expect((await fetch(`${kvUrl}/v1/kv/demo/welcome`)).status).toBe(200), {
-      timeoutMs: 15_000,
+      timeoutMs: 60_000,
     });
     spans = await eventually(
       async () => {
         const found = await fetchTrace(jaeger.url, traceId);
         const names = found.map(({ name }) => name);
         expect(names.filter((name) => name === 'process mails')).toHaveLength(2);
-        expect(names).toEqual(expect.arrayContaining(['request plinth.kv.v1.put', 'commit']));
+        expect(names.filter((name) => name === 'receive mails')).toHaveLength(2);
+        expect(names).toEqual(expect.arrayContaining(['send mails', 'request plinth.kv.v1.put', 'commit']));
+        // What is below a span may be told before it.
+        const ids = new Set(found.map(({ id }) => id));
+        expect(found.filter(({ parentId }) => parentId !== undefined && !ids.has(parentId))).toEqual([]);
         return found;
       },
-      { timeoutMs: 15_000 },
+      { timeoutMs: 60_000 },
     );
     process.stderr.write(`${treeOf(spans)}\n`);
-  }, 90_000);
+  }, 240_000);
 
   const named = (name: string) => spans.filter((span) => span.name === name);
   const childrenOf = (above: Span, service: string) =>

@@ -23,7 +23,7 @@ let bus: Bus;
 beforeAll(async () => {
   service = await startRatelimit(RULES, { NATS_URL: nats.url });
   bus = await connectBus({ url: nats.url, name: 'shop', log: silent });
-}, 60_000);
+}, 120_000);
 afterAll(() => bus?.close());
 
 const limiters: RateLimiter[] = [];
@@ -41,11 +41,15 @@ function limiterBy(way: (typeof WAYS)[number], options: Common = {}): RateLimite
   return limiter;
 }
 
-async function spend(limiter: RateLimiter, { limit, key, forMs }: { limit: string; key: string; forMs: number }) {
+/** Takes for so long, and so often at least. */
+async function spend(
+  limiter: RateLimiter,
+  { limit, key, forMs, least = 0 }: { limit: string; key: string; forMs: number; least?: number },
+) {
   const untilMs = performance.now() + forMs;
   let allowed = 0;
   let denied = 0;
-  while (performance.now() < untilMs) {
+  while (performance.now() < untilMs || allowed + denied < least) {
     for (let at = 0; at < 10; at++) {
       const answer = limiter.take(limit, key);
       if ((answer instanceof Promise ? await answer : answer).allowed) allowed++;
@@ -55,6 +59,9 @@ async function spend(limiter: RateLimiter, { limit, key, forMs }: { limit: strin
   }
   return { allowed, denied };
 }
+
+/** The most units of `wide` that can have come back by themselves since then: 100,000 a day is 1.2 a second. */
+const cameBack = (startMs: number) => Math.floor(((performance.now() - startMs) * 100_000) / 86_400_000);
 
 describe.each(WAYS)('by %s', (way) => {
   test('a limit is taken by its name until there is nothing left, and a denial is believed', async () => {
@@ -97,9 +104,12 @@ describe.each(WAYS)('by %s', (way) => {
   test('a reservation is settled with what it cost', async () => {
     const limiter = limiterBy(way);
     const subject = { limit: 'wide', key: `reserved by ${way}` };
+    const startMs = performance.now();
     const { reservation } = await limiter.check({ ...subject, cost: 50, reserveMs: 60_000 });
     await limiter.report({ reservation: reservation!, cost: 20 });
-    expect((await limiter.peek({ ...subject, cost: 0 })).limits[0]!.remaining).toBe(100_000 - 20);
+    const { remaining } = (await limiter.peek({ ...subject, cost: 0 })).limits[0]!;
+    expect(remaining).toBeGreaterThanOrEqual(100_000 - 20);
+    expect(remaining).toBeLessThanOrEqual(100_000 - 20 + cameBack(startMs));
   });
 
   test('a place is held, kept and freed', async () => {
@@ -119,18 +129,18 @@ describe.each(WAYS)('by %s', (way) => {
   });
 
   test('a hot key is decided by leases, and what is left of them is given back to the last unit', async () => {
-    const limiter = limiterBy(way, { leases: { ttlMs: 1_000 } });
+    const limiter = limiterBy(way, { leases: { ttlMs: 10_000 } });
     const key = `leased by ${way}`;
-    const { allowed, denied } = await spend(limiter, { limit: 'wide', key, forMs: 600 });
+    const startMs = performance.now();
+    const { allowed, denied } = await spend(limiter, { limit: 'wide', key, forMs: 600, least: 1_000 });
     const { byLease, unitsLost } = limiter.counts;
     await limiter.close();
     const [left] = (await limiterBy(way).peek({ limit: 'wide', key, cost: 0 })).limits;
     process.stderr.write(`by ${way}: ${allowed} decisions, ${byLease} of them by lease\n`);
     expect([denied, unitsLost]).toEqual([0, 0]);
     expect(byLease).toBeGreaterThan(0.8 * allowed);
-    // What came back by itself meanwhile: 100,000 a day is 1.2 a second.
     expect(left!.remaining! - (100_000 - allowed)).toBeGreaterThanOrEqual(0);
-    expect(left!.remaining! - (100_000 - allowed)).toBeLessThanOrEqual(3);
+    expect(left!.remaining! - (100_000 - allowed)).toBeLessThanOrEqual(2 + cameBack(startMs));
   });
 
   test('a limit that is not there is told as such', async () => {
@@ -171,9 +181,9 @@ describe('faults', () => {
       `frozen: ${tookMs.length} rounds, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms; of a bare timer ${bareP99.toFixed(1)} ms\n`,
     );
     expect(denied).toBe(0);
-    expect(p99).toBeLessThan(bareP99 + 10);
-    await eventually(async () => (await limiter.take('hot', 'again')).degraded === undefined);
-  }, 30_000);
+    expect(p99).toBeLessThan(bareP99 + 50);
+    await eventually(async () => (await limiter.take('hot', 'again')).degraded === undefined, { timeoutMs: 30_000 });
+  }, 90_000);
 
   test('a service that is killed and started again is no error for anybody who asks', async () => {
     const limiter = limiterBy('HTTP', { timeoutMs: 50, leases: {} });
@@ -193,10 +203,10 @@ describe('faults', () => {
     await service.kill();
     await sleep(500);
     await service.start();
-    await eventually(async () => (await limiter.take('few', 'again')).degraded === undefined, { timeoutMs: 10_000 });
+    await eventually(async () => (await limiter.take('few', 'again')).degraded === undefined, { timeoutMs: 30_000 });
     isOver = true;
     const { denied, degraded } = await asking;
     expect(denied).toBe(0);
     expect(degraded).toBeGreaterThan(0);
-  }, 60_000);
+  }, 120_000);
 });

@@ -29,7 +29,7 @@ export async function startRatelimit(rules: string, env: Record<string, string> 
         ...env,
       },
     });
-    await running.waitForLine(/"msg":"ready"/, 30_000);
+    await running.waitForLine(/"msg":"ready"/, 60_000);
   };
   await start();
   return {

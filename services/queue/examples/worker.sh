@@ -24,6 +24,7 @@ post+=(--data-binary)
 
 wait_child() { # What is waited for runs in the background: bash hears signals only while it waits.
   child=$!
+  [ -z "$stopping" ] || kill "$child" 2>/dev/null # SIGTERM came before it could be named.
   wait "$child"
   local status=$?
   child=''

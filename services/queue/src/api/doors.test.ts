@@ -86,7 +86,7 @@ describe('a job of a traced call', () => {
       const fails = [{ id: job!.id, token: job!.token, error: { message: 'no' } }];
       await api.post('/v1/queues/traced:ack', { fails }, { traceparent });
     }
-    await eventually(() => expect(spansOf('settle traced')).toHaveLength(2), { timeoutMs: 10_000 });
+    await eventually(() => expect(spansOf('settle traced')).toHaveLength(2), { timeoutMs: 30_000 });
     // Workers' spans go below those of the leases.
     expect(spansOf('receive traced').map(({ spanId }) => `00-${TRACE_ID}-${spanId}-01`)).toEqual(parents);
     expect(spansOf('receive traced').map(({ attributes }) => attributes['plinth.job.attempt'])).toEqual([1, 2]);

@@ -49,7 +49,7 @@ test('what becomes of the jobs of a queue is told in order, without results and 
   const { told, leave } = await listen('?queue=mail');
   await work('other');
   await work('mail');
-  await eventually(() => expect(told).toHaveLength(6));
+  await eventually(() => expect(told).toHaveLength(6), { timeoutMs: 15_000 });
   expect(told.map(({ event, data }) => `${event} ${data.queue}`)).toEqual([
     'enqueued mail',
     'enqueued mail',
@@ -68,7 +68,9 @@ test('without a queue all are told; a name that is none is refused', async () =>
   const { told, leave } = await listen('');
   await work('a');
   await work('b');
-  await eventually(() => expect(new Set(told.map(({ data }) => data.queue))).toEqual(new Set(['a', 'b'])));
+  await eventually(() => expect(new Set(told.map(({ data }) => data.queue))).toEqual(new Set(['a', 'b'])), {
+    timeoutMs: 15_000,
+  });
   leave();
   expect(await api.get('/v1/events?queue=-')).toMatchObject({
     status: 400,

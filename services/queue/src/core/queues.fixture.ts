@@ -70,4 +70,4 @@ export function newJob(wish: Partial<NewJob> = {}): NewJob {
 export const ASK = { max: 1, leaseMs: 30_000, worker: 'test' };
 
 /** Somebody who waits and does not go away. */
-export const patient = (waitMs = 5_000, signal = new AbortController().signal) => ({ waitMs, signal });
+export const patient = (waitMs = 20_000, signal = new AbortController().signal) => ({ waitMs, signal });

@@ -18,30 +18,30 @@ describe('while Redis is away', () => {
     const { queues } = replica;
     await queues.enqueue('mail', [newJob()]);
     const [first] = await queues.lease('mail', ASK, patient());
-    const before = queues.lease('mail', ASK, patient(15_000));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const before = queues.lease('mail', ASK, patient(45_000));
+    await eventually(() => queues.waiters === 1);
     await redis.kill();
     await eventually(() => queues.notReady() !== undefined);
 
     await expect(queues.enqueue('mail', [newJob()])).rejects.toMatchObject({ code: 'unavailable' });
     await expect(queues.lease('mail', ASK, patient(0))).rejects.toMatchObject({ code: 'unavailable' });
     await expect(queues.stats('mail')).rejects.toMatchObject({ code: 'unavailable' });
-    const during = queues.lease('mail', ASK, patient(15_000));
+    const during = queues.lease('mail', ASK, patient(45_000));
     await expect(queues.lease('mail', ASK, patient(100))).rejects.toMatchObject({ code: 'unavailable' });
 
     await redis.start();
-    await eventually(() => queues.notReady() === undefined);
+    await eventually(() => queues.notReady() === undefined, { timeoutMs: 20_000 });
     const startMs = performance.now();
     const added = await queues.enqueue('mail', [newJob(), newJob()]);
     const got = (await Promise.all([before, during])).flat();
     expect(got.map(({ id }) => id).sort()).toEqual(added.map(idOf).sort());
-    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect(performance.now() - startMs).toBeLessThan(10_000);
     // What was leased before is still its worker's.
     const settled = await queues.settle('mail', [
       { kind: 'ack', id: first!.id, token: first!.token, result: undefined },
     ]);
     expect(settled).toMatchObject([{ state: 'completed' }]);
-  }, 20_000);
+  }, 120_000);
 
   test('nothing that was acknowledged is lost by three kills, and what failed says whether it may have happened', async () => {
     redis = await startTestRedis({ appendFsync: 'always' });
@@ -63,10 +63,12 @@ describe('while Redis is away', () => {
       }
     });
     for (let kills = 0; kills < 3; kills++) {
+      const before = acknowledged.length;
       await new Promise((resolve) => setTimeout(resolve, 300));
+      await eventually(() => acknowledged.length > before + 50, { timeoutMs: 15_000 });
       await redis.kill();
       await redis.start();
-      await eventually(() => queues.notReady() === undefined);
+      await eventually(() => queues.notReady() === undefined, { timeoutMs: 20_000 });
     }
     await new Promise((resolve) => setTimeout(resolve, 200));
     isOver = true;
@@ -83,7 +85,7 @@ describe('while Redis is away', () => {
     expect(lost).toEqual([]);
     expect(acknowledged.length).toBeGreaterThan(100);
     expect(Object.keys(codes).filter((code) => code !== 'unavailable' && code !== 'outcome_unknown')).toEqual([]);
-  }, 30_000);
+  }, 120_000);
 
   test('a lease that ended meanwhile goes to another soon after the restart', async () => {
     redis = await startTestRedis({ appendFsync: 'always' });
@@ -94,8 +96,8 @@ describe('while Redis is away', () => {
     await redis.kill();
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     await redis.start();
-    await eventually(() => queues.notReady() === undefined);
-    const [again] = await queues.lease('mail', ASK, patient(4_000));
+    await eventually(() => queues.notReady() === undefined, { timeoutMs: 20_000 });
+    const [again] = await queues.lease('mail', ASK, patient());
     expect(again).toMatchObject({ id: idOf(added), stalls: 1, attempt: 1 });
-  }, 20_000);
+  }, 120_000);
 });

@@ -11,6 +11,11 @@ const asJob = (id: number) => ({ id: String(id), token: String(id) }) as LeasedJ
 const idsOf = (jobs: readonly LeasedJob[]) => jobs.map(({ id }) => Number(id));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+/** All that comes of what has been done so far, while no timer fires. */
+async function settled(): Promise<void> {
+  for (let steps = 0; steps < 50; steps++) await undefined;
+}
+
 class Counter {
   jobs: number[] = [];
   asks: string[] = [];
@@ -156,8 +161,8 @@ describe('a line', () => {
     const counter = new Counter();
     const line = opened(counter);
     let open = () => {};
-    const waiting = line.lease(asking('a'), patient(undefined, 500));
-    await turn();
+    const waiting = line.lease(asking('a'), patient());
+    await settled();
     counter.gate = new Promise((resolve) => {
       open = resolve;
     });
@@ -165,6 +170,8 @@ describe('a line', () => {
     counter.jobs = [7];
     line.wake();
     open();
+    await settled();
+    expect(line.length).toBe(0);
     expect(idsOf(await waiting)).toEqual([7]);
   });
 
@@ -175,11 +182,13 @@ describe('a line', () => {
     counter.gate = new Promise((resolve) => {
       open = resolve;
     });
-    const waiting = line.lease(asking('a'), patient(undefined, 500));
-    await turn();
+    const waiting = line.lease(asking('a'), patient());
+    await settled();
     counter.jobs = [7];
     line.wake();
     open();
+    await settled();
+    expect(counter.jobs).toEqual([]);
     expect(idsOf(await waiting)).toEqual([7]);
   });
 
@@ -191,7 +200,7 @@ describe('a line', () => {
     counter.jobs = [3];
     const startedAt = Date.now();
     expect(idsOf(await waiting)).toEqual([3]);
-    expect(Date.now() - startedAt).toBeLessThan(1_500);
+    expect(Date.now() - startedAt).toBeLessThan(4_000);
   });
 
   test('passes on when something may be due', async () => {
@@ -262,7 +271,7 @@ describe('the end of patience', () => {
     const counter = new Counter();
     const line = opened(counter);
     const waiting = line.lease(asking('a'), patient(undefined, 30));
-    await turn();
+    await settled();
     let open = () => {};
     counter.gate = new Promise((resolve) => {
       open = resolve;

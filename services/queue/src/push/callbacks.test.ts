@@ -41,6 +41,9 @@ async function deliveryOf(queues: Replica): Promise<CallbackDelivery> {
   return delivery;
 }
 
+/** Once so many calls have come. */
+const received = (calls: number) => eventually(() => server.received.length === calls, { timeoutMs: 15_000 });
+
 let count = 0;
 
 /** Enqueues a job that wants callbacks, and leases it. */
@@ -53,7 +56,7 @@ async function leased(more: Partial<NewJob> = {}) {
   if (added === undefined || 'refused' in added) throw new Error('refused');
   const signal = new AbortController().signal;
   const ask = { max: 1, leaseMs: 30_000, worker: 'test' };
-  const [mine] = await engine.queues.lease(queue, ask, { waitMs: 2_000, signal });
+  const [mine] = await engine.queues.lease(queue, ask, { waitMs: 20_000, signal });
   return { queue, id: added.id, token: mine!.token };
 }
 
@@ -73,7 +76,7 @@ describe('the end of a job', () => {
     await started();
     const job = await leased();
     await settle(job);
-    await eventually(() => server.received.length === 1);
+    await received(1);
     const { headers, body } = server.received[0] as { headers: Record<string, string>; body: string };
     expect(new Webhook(SECRET).verify(body, headers)).toEqual({
       id: job.id,
@@ -96,14 +99,14 @@ describe('the end of a job', () => {
   test('is told of a job that is not kept', async () => {
     await started();
     await settle(await leased({ retain: { count: 0, ageMs: 0 } }));
-    await eventually(() => server.received.length === 1);
+    await received(1);
     expect(JSON.parse(server.received[0]!.body)).toMatchObject({ state: 'completed', result: { n: 1 } });
   });
 
   test('that went badly is told to the other URL, without the stack', async () => {
     await started();
     await settle(await leased(), false);
-    await eventually(() => server.received.length === 1);
+    await received(1);
     expect(JSON.parse(server.received[0]!.body)).toMatchObject({
       state: 'dead',
       error: { type: 'Oops', message: 'it broke' },
@@ -116,7 +119,7 @@ describe('the end of a job', () => {
     await settle(await leased({ callbackUrl: undefined }));
     await settle(await leased({ failureCallbackUrl: undefined }), false);
     await settle(await leased());
-    await eventually(() => server.received.length === 1);
+    await received(1);
     expect(server.received).toHaveLength(1);
   });
 
@@ -124,7 +127,7 @@ describe('the end of a job', () => {
     await started();
     server.answer = (response, _, n) => response.writeHead(n === 1 ? 429 : 200, { 'retry-after': '1' }).end();
     await settle(await leased());
-    await eventually(() => server.received.length === 2);
+    await received(2);
     expect(new Set(server.received.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
   });
 
@@ -132,11 +135,14 @@ describe('the end of a job', () => {
     await started();
     server.answer = (response) => response.writeHead(status).end();
     await settle(await leased());
-    await eventually(() => server.received.length === 1);
-    await eventually(async () => {
-      const dead = await engine.queues.jobs(CALLBACK_QUEUE, { states: ['dead'] }, { limit: 10 });
-      return dead.jobs.some(({ error }) => error?.message.includes(String(status)));
-    });
+    await received(1);
+    await eventually(
+      async () => {
+        const dead = await engine.queues.jobs(CALLBACK_QUEUE, { states: ['dead'] }, { limit: 10 });
+        return dead.jobs.some(({ error }) => error?.message.includes(String(status)));
+      },
+      { timeoutMs: 15_000 },
+    );
   });
 });
 
@@ -153,7 +159,7 @@ describe('an end that nobody heard', () => {
     const { jobs } = await engine.queues.jobs(CALLBACK_QUEUE, { states: ['scheduled'], name: 'watch' }, { limit: 100 });
     const watch = jobs.find(({ data }) => data.includes(`"queue":"${queue}"`))!;
     expect(JSON.parse(watch.data)).toMatchObject({ kind: 'watch', queue, id, looks: 0 });
-    expect(watch.dueAtMs! - watch.enqueuedAtMs).toBeGreaterThan(59_000);
+    expect(watch.dueAtMs! - watch.enqueuedAtMs).toBeGreaterThan(50_000);
     expect(watch.dueAtMs! - watch.enqueuedAtMs).toBeLessThan(61_000);
   });
 
@@ -165,12 +171,12 @@ describe('an end that nobody heard', () => {
     await settle(job);
     const delivery = await deliveryOf(engine);
     await lookNow(delivery, job);
-    await eventually(() => server.received.length === 1);
+    await received(1);
     expect(JSON.parse(server.received[0]!.body)).toMatchObject({ id: job.id, state: 'completed', result: { n: 1 } });
     // The look is repeated after a crash in its midst: nothing comes of it.
     await lookNow(delivery, job);
     await settle(await leased());
-    await eventually(() => server.received.length === 2);
+    await received(2);
     expect(JSON.parse(server.received[1]!.body).id).not.toBe(undefined);
     expect(new Set(server.received.map(({ headers }) => headers['webhook-id'])).size).toBe(2);
   });
@@ -180,7 +186,7 @@ describe('an end that nobody heard', () => {
     for (const count of [0, 1_000]) {
       const job = await leased({ retain: { count, ageMs: count } });
       await settle(job);
-      await eventually(() => server.received.length === 1);
+      await received(1);
       await lookNow(delivery, job);
       await new Promise((resolve) => setTimeout(resolve, 200));
       expect(server.received).toHaveLength(1);

@@ -23,5 +23,5 @@ test.each([
       await lane.stop();
     }
   },
-  120_000,
+  300_000,
 );

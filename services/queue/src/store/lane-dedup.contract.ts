@@ -50,11 +50,14 @@ export function deduplicates(bench: LaneBench): void {
     const [first] = await bench.add(queue, { dedup, retain });
     await bench.ack(queue, await bench.leaseOne(queue));
     const again = await add(queue, dedup);
-    if (Date.now() < startedMs + 950) expect(again).toMatchObject({ id: first, isDuplicate: true });
-    await eventually(async () => {
-      await bench.lane.tick(queue);
-      return !(await add(queue, dedup)).isDuplicate;
-    });
+    // Unless its time is over already, which is looked at below.
+    if (again.isDuplicate) {
+      expect(again.id).toBe(first);
+      await eventually(async () => {
+        await bench.lane.tick(queue);
+        return !(await add(queue, dedup)).isDuplicate;
+      });
+    }
     expect(Date.now() - startedMs).toBeGreaterThanOrEqual(995);
   });
 
@@ -87,7 +90,7 @@ export function deduplicates(bench: LaneBench): void {
 
   test('debounce: the latest data, once, when no more have come for so long', async () => {
     const queue = await bench.queue();
-    const dedup = dedupOf('debounce', 400);
+    const dedup = dedupOf('debounce', 2_000);
     const first = await add(queue, dedup, '"a"');
     expect(first).toMatchObject({ state: 'scheduled', isDuplicate: false });
     await new Promise((resolve) => setTimeout(resolve, SHORT_MS));
@@ -96,12 +99,15 @@ export function deduplicates(bench: LaneBench): void {
     const last = await add(queue, dedup, '"c"');
     expect(last).toMatchObject({ state: 'scheduled', isDuplicate: true });
     if (!bench.isExcused('debounce-id')) expect(last.id).toBe(first.id);
-    const job = await eventually(async () => {
-      await bench.lane.tick(queue);
-      return bench.leaseOne(queue);
-    });
+    const job = await eventually(
+      async () => {
+        await bench.lane.tick(queue);
+        return bench.leaseOne(queue);
+      },
+      { timeoutMs: 10_000 },
+    );
     expect(job).toMatchObject({ id: last.id, data: '"c"' });
-    expect(Date.now() - lastMs).toBeGreaterThanOrEqual(395);
+    expect(Date.now() - lastMs).toBeGreaterThanOrEqual(1_995);
     expect(await bench.lease(queue, 1)).toEqual([]);
     expect((await bench.lane.stats(queue)).counts).toMatchObject({ leased: 1, scheduled: 0, waiting: 0 });
   });

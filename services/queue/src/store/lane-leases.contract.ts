@@ -44,14 +44,18 @@ export function orders(bench: LaneBench): void {
     const [soon] = await bench.add(queue, { runAtMs, name: 'soon' });
     const answer = await bench.lane.lease(queue, { max: 2, leaseMs: LONG_MS, worker: 'tester' });
     expect(await bench.stateOf(queue, later!)).toBe('scheduled');
-    if (answer.jobs.length === 0) expect(answer.nextInMs).toBeLessThanOrEqual(SHORT_MS);
+    const [early] = answer.jobs;
+    if (early === undefined) expect(answer.nextInMs).toBeLessThanOrEqual(SHORT_MS);
+    else expect(Date.now()).toBeGreaterThanOrEqual(runAtMs - 2);
     await sleep(Math.max(0, runAtMs + 5 - Date.now()));
     const promoted = (await bench.lane.tick(queue)).promoted;
     for (const { lateMs } of promoted) expect(lateMs).toBeGreaterThanOrEqual(0);
-    const leased = await eventually(async () => {
-      await bench.lane.tick(queue);
-      return bench.leaseOne(queue);
-    });
+    const leased =
+      early ??
+      (await eventually(async () => {
+        await bench.lane.tick(queue);
+        return bench.leaseOne(queue);
+      }));
     expect(leased).toMatchObject({ id: soon, name: 'soon' });
     expect(Math.abs(leased.dueAtMs - runAtMs)).toBeLessThanOrEqual(2);
     expect(await bench.lease(queue, 1)).toEqual([]);

@@ -1,7 +1,7 @@
 /**
  * The battery that every lane passes, in real time on a real store. Tests tell themselves apart by their queues; what
- * has to be waited for is 150 ms long or a little more, and nothing that must not happen yet is less than 10 s away, so
- * that a slow machine makes the battery slower and not redder.
+ * has to be waited for is 150 ms long or a little more, and seconds where a call has to come before its end; nothing that
+ * must not happen yet is less than 10 s away, so that a slow machine makes the battery slower and not redder.
  */
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import type { Lane } from './lane.ts';

@@ -73,6 +73,6 @@ export class Fleet {
   async #hire(): Promise<void> {
     const worker = runProcess({ script: MAIN, args: [JSON.stringify(this.#settings)] });
     this.#workers.push(worker);
-    await worker.waitForLine(/^ready$/, 30_000);
+    await worker.waitForLine(/^ready$/, 60_000);
   }
 }

@@ -14,6 +14,8 @@ const TOOK_MS_MAX = 100;
  * thirds of it are left at any time, and a service may take seconds to start on a busy machine.
  */
 const OUTAGE_LEASE_MS = 12_000;
+/** Workers that live keep theirs on a machine that stalls; the jobs of those that are killed wait for its end. */
+const WORKER_LEASE_MS = 6_000;
 const DONE_MS = LIMIT_MS - 30_000;
 
 const busy = (random: SeededRandom) => () => ({ tookMs: random.int(TOOK_MS_MAX) });
@@ -23,7 +25,7 @@ describe('workers killed each half second', () => {
     'lose no job, and do at most those twice that they had at work',
     async () => {
       const random = seededRandom();
-      const world = await World.open({ settings: { limits: { maxStalls: 1_000 } } });
+      const world = await World.open({ leaseMs: WORKER_LEASE_MS, settings: { limits: { maxStalls: 1_000 } } });
       const jobs = sized({ short: 3_000, long: 20_000 });
       await world.enqueue(jobs, busy(random));
       const fleet = await world.startFleet(WORKERS);

@@ -73,7 +73,7 @@ test.each(['fast', 'standard'] as const)(
     const ids = [...book.told.values()].flatMap((each) => each.split(','));
     expect(new Set(ids).size).toBe(world.enqueued);
     // The store's last death may have come after the last answer.
-    await eventually(() => world.api.stats(), { timeoutMs: 10_000 });
+    await eventually(() => world.api.stats(), { timeoutMs: 30_000 });
     await world.assertWhole();
   },
   LIMIT_MS,

@@ -7,7 +7,9 @@ import { readLedger } from './ledger.ts';
 import { LIMIT_MS, tell } from './sizes.ts';
 import { World } from './world.ts';
 
-const LEASE_MS = 1_000;
+const LEASE_MS = 3_000;
+/** Of those who do not lose them. */
+const KEPT_LEASE_MS = 60_000;
 
 test(
   'an acknowledgement with the token of a lease that ended is refused, and changes nothing for its successor',
@@ -16,7 +18,7 @@ test(
     const [added] = await api.enqueue([{ name: 'work', data: { number: 0 } }]);
     const id = (added as { id: string }).id;
     const [first] = await api.lease({ max: 1, leaseMs: LEASE_MS, worker: 'first' });
-    const [second] = await api.lease({ max: 1, leaseMs: 30_000, worker: 'second', waitMs: 10_000 });
+    const [second] = await api.lease({ max: 1, leaseMs: KEPT_LEASE_MS, worker: 'second', waitMs: 20_000 });
     expect(second).toMatchObject({ id, attempt: 1, stalls: 1 });
     expect(BigInt(second!.token) > BigInt(first!.token)).toBe(true);
     await expect(api.ack(id, first!.token)).rejects.toMatchObject({ status: 409, code: 'lease_lost' });
@@ -35,20 +37,20 @@ test(
   async () => {
     const world = await World.open({ leaseMs: LEASE_MS, concurrency: 5 });
     const frozen = await world.startFleet(1);
-    await world.enqueue(5, () => ({ tookMs: 600 }));
+    await world.enqueue(5, () => ({ tookMs: LEASE_MS }));
     const { api } = world;
-    await eventually(async () => expect((await api.stats()).counts.leased).toBe(5), { timeoutMs: 10_000 });
+    await eventually(async () => expect((await api.stats()).counts.leased).toBe(5), { timeoutMs: 20_000 });
     const [{ child, pid, lines }] = frozen.workers as [(typeof frozen.workers)[0]];
     child.kill('SIGSTOP');
     await eventually(() => threadStates(pid).every((state) => state === 'T'));
-    await sleep(2 * LEASE_MS);
-    const heirs = await world.startFleet(1);
-    await world.untilEnded(5, 20_000);
+    await sleep(LEASE_MS);
+    const heirs = await world.startFleet(1, KEPT_LEASE_MS);
+    await world.untilEnded(5, 60_000);
     const byHeir = readLedger(world.ledgerDir).filter((entry) => entry.pid !== pid);
     expect(byHeir.map(({ number }) => number).sort()).toEqual([0, 1, 2, 3, 4]);
     child.kill('SIGCONT');
     await eventually(() => expect(lines.filter((line) => line.includes('"lost"')).length).toBe(5), {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     });
     // Its books may say that it did them as well: fencing tokens are how a store of effects would tell.
     const late = readLedger(world.ledgerDir).filter((entry) => entry.pid === pid);

@@ -41,10 +41,9 @@ const worker = new Worker<WorkData>({
     if (['lost', 'undelivered', 'failed'].includes(event.type)) console.log(JSON.stringify(event));
   },
 });
-console.log('ready');
-
 process.once('SIGTERM', async () => {
   await worker.stop();
   ledger.close();
   process.exit(0);
 });
+console.log('ready');

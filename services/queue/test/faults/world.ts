@@ -50,8 +50,8 @@ export class World {
     return world;
   }
 
-  startFleet(size: number): Promise<Fleet> {
-    const { ledgerDir, concurrency, leaseMs, api } = this;
+  startFleet(size: number, leaseMs = this.leaseMs): Promise<Fleet> {
+    const { ledgerDir, concurrency, api } = this;
     return Fleet.start({ url: api.url, queue: api.queue, ledgerDir, concurrency, leaseMs }, size);
   }
 

@@ -1,6 +1,6 @@
 /** Scripts: what they declare, and that each runs once. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { startTestRedis, withRedis } from '@plinth/testkit';
+import { eventually, startTestRedis, withRedis } from '@plinth/testkit';
 import { Redis } from 'ioredis';
 import { FastLane } from '../fast-lane.ts';
 import { EVEN_GROUPS, flowOf, NO_LIMITS, newJob } from '../lane-bench.contract.ts';
@@ -83,11 +83,14 @@ describe('on a server', () => {
   test('scripts touch no key but those of the queue', async () => {
     const monitor = await client.monitor();
     const touched = new Set<string>();
+    let isOver = false;
     monitor.on('monitor', (_time: string, [command, key]: string[], source: string) => {
       if (source === 'lua' && command?.toLowerCase() !== 'time') touched.add(key!);
+      if (command?.toLowerCase() === 'echo') isOver = true;
     });
     await everything(lane, 'watched');
-    await client.ping();
+    await client.echo('over');
+    await eventually(() => isOver);
     monitor.disconnect();
     const own = new Set(Object.values(queueKeys('watched')));
     expect(touched.size).toBeGreaterThan(15);
@@ -116,9 +119,7 @@ test('a cluster runs all of it', async () => {
   const node = await startTestRedis({ config: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' } });
   const client = new Redis(node.url);
   await client.cluster('ADDSLOTS', ...Array.from({ length: 16_384 }, (_, slot) => slot));
-  for (let tries = 0; !(await client.cluster('INFO')).includes('cluster_state:ok') && tries < 100; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await eventually(async () => (await client.cluster('INFO')).includes('cluster_state:ok'), { timeoutMs: 20_000 });
   const lane = await FastLane.open({ url: node.url.replace('redis://', 'redis+cluster://') });
   await everything(lane, 'one');
   await everything(lane, 'two');
@@ -126,4 +127,4 @@ test('a cluster runs all of it', async () => {
   expect(await client.exists(queuesKey())).toBe(1);
   await lane.stop();
   client.disconnect();
-}, 30_000);
+}, 120_000);

@@ -83,7 +83,7 @@ test.each(Object.entries(wishes))('a job that %s', async (title, wish) => {
   await client.hset(`bull:${ours}:meta`, await client.hgetall(`bull:${theirs}:meta`));
   const isLater = wish.runAtMs !== undefined;
   const jobs = Array.from({ length: 3 }, (_, at) => ({ name: `job${at}`, data: { at } }));
-  const runAtMs = isLater ? Date.now() + 300 : 0;
+  const runAtMs = isLater ? Date.now() + 2_500 : 0;
   await lane.add(
     queue,
     jobs.map(({ name, data }) => newJob({ ...wish, runAtMs, name, data: JSON.stringify(data) })),
@@ -93,7 +93,7 @@ test.each(Object.entries(wishes))('a job that %s', async (title, wish) => {
   const options = tm === undefined ? opts : { ...opts, telemetry: { metadata: tm } };
   for (const { name, data } of jobs) await native.add(name, data, options);
   await same();
-  if (isLater) await sleep(350);
+  if (isLater) await sleep(2_550);
   const { jobs: leased } = await lane.lease(queue, { max: 2, leaseMs: 60_000, worker: 'tester' });
   const held = [await worker.getNextJob('1'), await worker.getNextJob('2')];
   expect(leased.map(({ id }) => id)).toEqual(held.map((job) => job!.id));

@@ -81,10 +81,13 @@ describe('beside a native worker that looks for stalled jobs', () => {
     expect([(await lane.get('ended', id))!.state, taken.length]).toEqual(['leased', 0]);
     expect((await lane.tick('ended')).stalled).toEqual([{ id, state: 'waiting' }]);
     expect(outcomesOf(await lane.settle('ended', ack(job)))).toEqual(['lost']);
-    const view = await eventually(async () => {
-      const found = (await lane.get('ended', id))!;
-      return found.state === 'completed' ? found : false;
-    });
+    const view = await eventually(
+      async () => {
+        const found = (await lane.get('ended', id))!;
+        return found.state === 'completed' ? found : false;
+      },
+      { timeoutMs: 15_000 },
+    );
     expect(view.stalls).toBe(1);
     expect(taken.map(({ stalledCounter }) => stalledCounter)).toEqual([0]);
   });
@@ -98,7 +101,8 @@ describe('a native worker that loses its jobs', () => {
       ...options,
     });
 
-  async function stateAfter(stalls: number, queue: string, options: Partial<WorkerOptions>): Promise<JobState> {
+  /** @returns Tells in which state the job is now, so many losses later. */
+  async function after(stalls: number, queue: string, options: Partial<WorkerOptions>) {
     const lane = await open();
     const id = await add(lane, queue);
     const worker = losing(lane, queue, options);
@@ -106,17 +110,19 @@ describe('a native worker that loses its jobs', () => {
     worker.on('stalled', () => {
       lost += 1;
     });
-    await eventually(async () => lost >= stalls);
-    await sleep(SHORT_MS / 2);
-    return (await lane.get(queue, id))!.state;
+    await eventually(() => lost >= stalls, { timeoutMs: 15_000 });
+    return async (): Promise<JobState> => (await lane.get(queue, id))!.state;
   }
 
   test('buries a job at the second loss, as BullMQ has it by default', async () => {
-    expect(await stateAfter(2, 'default', {})).toBe('dead');
+    const state = await after(2, 'default', {});
+    await eventually(async () => expect(await state()).toBe('dead'));
   });
 
   test('goes on to the limit of the queue when it is told that', async () => {
-    expect(await stateAfter(3, 'told', { maxStalledCount: 5 })).not.toBe('dead');
+    const state = await after(3, 'told', { maxStalledCount: 1_000 });
+    await sleep(SHORT_MS / 2);
+    expect(await state()).not.toBe('dead');
   });
 
   test('is not charged with what the lane has lost before', async () => {
@@ -126,10 +132,10 @@ describe('a native worker that loses its jobs', () => {
     await eventually(async () => (await lane.tick('charged')).stalled.length === 1);
     // The tick has looked for stalled jobs too, so that native workers need not for half a minute.
     await client().del(`bull:${lane.nativeName('charged')}:stalled-check`);
-    const worker = losing(lane, 'charged', {});
+    // Long enough to be seen between its first loss and its second, by which it is dead.
+    const worker = losing(lane, 'charged', { lockDuration: 3_000 });
     await new Promise((resolve) => worker.once('stalled', resolve));
-    await sleep(SHORT_MS / 2);
-    expect(await lane.get('charged', id)).toMatchObject({ stalls: 2, state: 'leased' });
+    await eventually(async () => expect(await lane.get('charged', id)).toMatchObject({ stalls: 2, state: 'leased' }));
   });
 
   test('has not buried a job for good which the lane leases first', async () => {
